@@ -1,0 +1,46 @@
+# The only commands a newcomer needs: make up, make test, make check, make install.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DAEMONS := $(VENV)/.daemons
+
+.PHONY: up install test check fast lock clean migrations assets
+
+up: install              ## set up and run; prints a one-time set-up link
+	$(BIN)/forestall up $(ARGS)
+
+install: $(STAMP)        ## only the set-up, into .venv/
+
+$(STAMP): requirements/dev.lock pyproject.toml hatch_build.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+assets: install          ## rebuild style sheet and scripts after editing a template
+	$(BIN)/python hatch_build.py
+
+$(DAEMONS): tests/daemons.txt tests/install_daemons.sh
+	sh tests/install_daemons.sh
+	@touch $@
+
+test: install $(DAEMONS) ## every test, with the real daemons that they talk to
+	$(BIN)/python hatch_build.py
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not e2e" tests
+	$(BIN)/pytest -m e2e tests
+
+check: install           ## fast checks for a developer
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m django makemigrations --check --dry-run --settings forestall.web.settings
+	$(BIN)/pytest tests/unit tests/house
+
+lock:                    ## renew the pinned packages (needs uv)
+	uv pip compile -q requirements/run.in --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/run.lock
+	uv pip compile -q requirements/dev.in --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) src/forestall/web/static/dist

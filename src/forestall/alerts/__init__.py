@@ -1,0 +1,1 @@
+"""One cause, one alert; evidence sealed first; then people are told."""

@@ -1,0 +1,1 @@
+"""Passive intakes: sockets on which devices push. A listener is one file."""

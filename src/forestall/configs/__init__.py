@@ -1,0 +1,1 @@
+"""Configurations: content-addressed snapshots, versions, differences, changes."""

@@ -1,0 +1,1 @@
+"""Who is looked after and by whom: clients, sites, contacts, assets, collectors, people; the tenancy gate."""

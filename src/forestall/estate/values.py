@@ -1,0 +1,71 @@
+"""Kinds of assets, roles of people and what they may do."""
+
+from enum import StrEnum
+
+ASSET_KINDS = {
+    "server": "Server",
+    "workstation": "Workstation",
+    "switch": "Switch",
+    "firewall": "Firewall",
+    "router": "Router",
+    "access_point": "Access point",
+    "website": "Website",
+    "certificate": "Certificate",
+    "domain": "Domain",
+    "service": "Service",
+    "ups": "UPS",
+    "printer": "Printer",
+    "storage": "Storage",
+    "mailbox_domain": "Mailbox domain",
+    "backup_plan": "Backup plan",
+    "forestall": "Forestall itself",
+    "other": "Other",
+}
+
+
+class Role(StrEnum):
+    """What a person is for."""
+
+    OWNER = "owner"
+    SERVICE_MANAGER = "service_manager"
+    TECHNICIAN = "technician"
+    ACCOUNTING = "accounting"
+    READ_ONLY = "read_only"
+    CLIENT_CONTACT = "client_contact"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """As people read it."""
+        return self.value.replace("_", " ").capitalize()
+
+
+# A right is `thing:read` or `thing:write`; API tokens are given some of them.
+RIGHTS = (
+    "intake",
+    "estate:read",
+    "estate:write",
+    "telemetry:read",
+    "configs:read",
+    "findings:read",
+    "findings:write",
+    "alerts:read",
+    "alerts:write",
+    "tickets:read",
+    "tickets:write",
+    "people:read",
+    "people:write",
+    "installation:read",
+    "installation:write",
+)
+
+_READS = frozenset(right for right in RIGHTS if right.endswith(":read"))
+_DESK = frozenset({"estate:write", "findings:write", "alerts:write", "tickets:write", "intake"})
+
+ROLE_RIGHTS: dict[Role, frozenset[str]] = {
+    Role.OWNER: frozenset(RIGHTS),
+    Role.SERVICE_MANAGER: _READS | _DESK | {"people:write"},
+    Role.TECHNICIAN: (_READS - {"people:read"}) | _DESK,
+    Role.ACCOUNTING: frozenset({"estate:read", "installation:read"}),
+    Role.READ_ONLY: _READS - {"people:read"},
+    Role.CLIENT_CONTACT: frozenset({"tickets:read"}),
+}

@@ -1,0 +1,1 @@
+"""Accept, make durable, acknowledge; then decode whole batches into columns and route them."""

@@ -1,0 +1,1 @@
+"""The doors of the intake over HTTP. A door is one file."""

@@ -1,0 +1,1 @@
+"""The append-only Merkle log (RFC 6962) under everything: actions, evidence, issued documents."""

@@ -1,0 +1,1 @@
+"""The ground that every room stands on: identifiers, time, observations, plug-ins, words. No framework."""

@@ -1,0 +1,110 @@
+"""Settings of an installation: one typed object from `forestall.toml` and `FORESTALL_…` variables."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from forestall.kernel.datadir import DataDir
+from forestall.kernel.errors import Trouble
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Ports(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Default ports; `port_offset` shifts all of them."""
+
+    web: Port = 8080
+    syslog: Port = 5514
+    store: Port = 8123
+
+
+class Mail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The server through which mail leaves. `password_file` names a file, so that no secret stands here."""
+
+    host: str = ""
+    port: Port = 25
+    security: str = "none"
+    user: str = ""
+    password_file: str = ""
+    sender: str = "forestall@localhost"
+
+
+class Guard(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The watcher of the watcher: its own channel out, apart from everything else."""
+
+    webhook: str = ""
+    mail_to: str = ""
+    wedged_after_s: Annotated[int, Meta(ge=5, le=3600)] = 30
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is kept, and how much may wait."""
+
+    queue_max_bytes: Annotated[int, Meta(ge=16 << 20)] = 8 << 30
+    keep_logs_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    keep_samples_days: Annotated[int, Meta(ge=1, le=3650)] = 400
+    store_memory_bytes: Annotated[int, Meta(ge=256 << 20)] = 2 << 30
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set. `host` is where the listeners and the console listen."""
+
+    host: str = "127.0.0.1"
+    syslog_host: str = "127.0.0.1"
+    port_offset: Annotated[int, Meta(ge=0, le=50_000)] = 0
+    public_url: str = ""
+    database_url: str = ""
+    ports: Ports = Ports()
+    mail: Mail = Mail()
+    guard: Guard = Guard()
+    limits: Limits = Limits()
+
+    def port(self, name: str) -> int:
+        """The port of `web`, `syslog` or `store`, shifted by the offset."""
+        return int(getattr(self.ports, name)) + self.port_offset
+
+    @property
+    def url(self) -> str:
+        """Where people reach the console."""
+        return self.public_url or f"http://{self.host}:{self.port('web')}"
+
+
+def data_dir(given: Path | None = None) -> DataDir:
+    """The installation's directory: `--data`, else FORESTALL_DATA, else ~/.local/share/forestall."""
+    chosen = given or os.environ.get("FORESTALL_DATA") or Path.home() / ".local/share/forestall"
+    return DataDir(Path(chosen))
+
+
+def read_config(data: DataDir) -> Config:
+    """The settings of an installation. Raises Trouble that names the file and the setting."""
+    try:
+        text = data.settings.read_text() if data.settings.exists() else ""
+    except OSError as error:
+        raise Trouble(
+            f"{data.settings} cannot be read: {error.strerror}", "Make it readable for this user."
+        ) from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Trouble(f"{data.settings} is not TOML: {error}", "Mend that line.") from error
+    for name, value in os.environ.items():
+        key = name.removeprefix("FORESTALL_").lower()
+        if not name.startswith("FORESTALL_") or key == "data":
+            continue
+        section, _, inner = key.partition("__")
+        if inner:
+            table.setdefault(section, {})[inner] = value
+        else:
+            table[section] = value
+    if url := os.environ.get("DATABASE_URL"):
+        table["database_url"] = url
+    try:
+        return msgspec.convert(table, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise Trouble(
+            f"a setting in {data.settings} or the environment is wrong: {error}", "See docs/settings.md."
+        ) from error

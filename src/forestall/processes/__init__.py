@@ -1,0 +1,1 @@
+"""The mains: wiring, supervision, the command line."""

@@ -1,0 +1,1 @@
+"""Work for a person, from an alert or by hand."""

@@ -1,0 +1,1 @@
+"""Settings, console, API, live events: what people and programs see."""
