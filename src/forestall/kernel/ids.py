@@ -6,6 +6,8 @@ People, the API and the business tables see the text; telemetry stores the numbe
 import secrets
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 13
@@ -17,15 +19,34 @@ _lock = threading.Lock()
 _last = 0
 
 
-def new_id(at_ms: int | None = None) -> str:
+def _wall_ms() -> int:
+    return int(time.time() * 1000)
+
+
+_now_ms: Callable[[], int] = _wall_ms
+_random: Callable[[int], int] = secrets.randbits
+
+
+def new_id() -> str:
     """A fresh identifier; within a process later calls sort later."""
     global _last
-    now_ms = int(time.time() * 1000) if at_ms is None else at_ms
-    number = (max(now_ms - EPOCH_MS, 0) << RANDOM_BITS) | secrets.randbits(RANDOM_BITS)
-    if at_ms is None:
-        with _lock:
-            number = _last = max(number, _last + 1)
+    with _lock:
+        fresh = (max(_now_ms() - EPOCH_MS, 0) << RANDOM_BITS) | _random(RANDOM_BITS)
+        number = _last = max(fresh, _last + 1)
     return from_number(number)
+
+
+@contextmanager
+def identifiers_from(now_ms: Callable[[], int], random: Callable[[int], int]) -> Iterator[None]:
+    """Within the context identifiers come from this clock and these random bits: for a simulation that
+    must give the same identifiers for the same seed. Not for use while other threads make identifiers."""
+    global _now_ms, _random, _last
+    before = (_now_ms, _random, _last)
+    _now_ms, _random, _last = now_ms, random, 0
+    try:
+        yield
+    finally:
+        _now_ms, _random, _last = before
 
 
 def from_number(number: int) -> str:

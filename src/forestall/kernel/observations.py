@@ -19,7 +19,7 @@ Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
 class Sample(Struct, frozen=True, array_like=True):
-    """A number: `metric` (dotted, unit last: `disk.used_bytes`) of one `item` (mount, interface; may be "")."""
+    """A number: `metric` (dotted, unit last: `disk.used_bytes`) of one `item` (mount, interface, or "")."""
 
     at_ms: Milliseconds
     metric: Name
@@ -28,7 +28,7 @@ class Sample(Struct, frozen=True, array_like=True):
 
 
 class LogRecord(Struct, frozen=True):
-    """A line of a log. `severity` and `facility` as in RFC 5424 (0 emergency … 7 debug); `source` is the program."""
+    """A line of a log. `severity` (0 emergency … 7 debug) and `facility` as in RFC 5424; `source`: the program."""
 
     at_ms: Milliseconds
     severity: Annotated[int, Meta(ge=0, le=7)]
