@@ -1,1 +1,92 @@
-"""The doors of the intake over HTTP. A door is one file."""
+"""The doors of the intake over HTTP. A door is one file with
+
+    SPEC: kernel.plugins.Spec
+    PATHS: tuple[str, ...]        exact paths, or prefixes when they end in "/"
+    BODY_MAX_BYTES: int           optional; else DEFAULT_BODY_MAX_BYTES
+    async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer
+
+`intake.doors_app` reads the body, calls the door and sends its answer; it also turns QueueFull into a 503
+with Retry-After, so a door just awaits `desk.queue.append_async(frame)` and answers 2xx after it: by then
+the frame is on the disk. Bad input is answered with `refuse(…)` and noted with `desk.reject(…)`.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Protocol
+
+from forestall.intake.values import Rejection
+from forestall.kernel import plugins
+from forestall.kernel.clock import Clock
+
+DEFAULT_BODY_MAX_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRequest:
+    """One request, body read. Header names are lower case; of a repeated name the last value counts.
+
+    `peer` is the sender's address.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoorAnswer:
+    """What goes back."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Taker(Protocol):
+    """What makes a frame durable (`intake.queue.QueueWriter`)."""
+
+    async def append_async(self, frame: bytes) -> None:
+        """Return when the frame is on the disk. Raises QueueFull, QueueBroken."""
+        ...
+
+
+class Ask(Protocol):
+    """Runs a function that uses the database in a worker thread: `await desk.ask(read_key, collector)`."""
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Awaitable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a door is handed. `reject` notes refused input without waiting; it is written behind."""
+
+    queue: Taker
+    clock: Clock
+    ask: Ask
+    reject: Callable[[Rejection], None]
+
+
+def answer_json(status: int, content: object, **headers: str) -> DoorAnswer:
+    """An answer in JSON."""
+    return DoorAnswer(status, json.dumps(content).encode(), {"content-type": "application/json", **headers})
+
+
+def refuse(status: int, title: str, detail: str = "", **headers: str) -> DoorAnswer:
+    """A refusal as RFC 9457 problem details; `detail` says what to do. `retry_after="5"` becomes a header."""
+    problem = {"type": "about:blank", "title": title, "status": status}
+    if detail:
+        problem["detail"] = detail
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return DoorAnswer(
+        status, json.dumps(problem).encode(), {"content-type": "application/problem+json", **named}
+    )
+
+
+def load_doors() -> Mapping[str, ModuleType]:
+    """Every door, by the name in its SPEC."""
+    return plugins.load(__name__)
