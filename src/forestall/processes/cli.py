@@ -1,0 +1,233 @@
+"""The command line. Errors are one line that says what to do; exit status 0 done, 1 failed, 2 wrong usage."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from forestall import __version__
+from forestall.kernel.errors import Trouble
+from forestall.processes.admin import admin
+from forestall.processes.role import ROLES
+from forestall.processes.setup import installation, locate
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="The installation's directory (else FORESTALL_DATA).", metavar="DIR"),
+]
+PortOffset = Annotated[int, typer.Option("--port-offset", min=0, max=50_000, help="Shifts every port.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Forestall: watch clients' networks, get ahead of trouble, prove that backups restore.",
+)
+agent = typer.Typer(no_args_is_help=True, help="The agent on a machine, or the collector of a site.")
+evidence = typer.Typer(no_args_is_help=True, help="Sealed evidence for an outsider.")
+app.add_typer(agent, name="agent")
+app.add_typer(evidence, name="evidence")
+for group in admin.registered_groups:
+    app.registered_groups.append(group)
+for command in admin.registered_commands:
+    app.registered_commands.append(command)
+
+
+@app.command()
+def up(
+    data: Data = None,
+    listen: Annotated[
+        str, typer.Option(help="Where the console listens, HOST:PORT.", metavar="HOST:PORT")
+    ] = "",
+    port_offset: PortOffset = 0,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Add living example clients whose faults come and go.")
+    ] = False,
+) -> None:
+    """Everything in one go: sets up on first use, watches this machine at once.
+
+    Examples: forestall up; forestall up --data /srv/forestall --listen 0.0.0.0:8080; forestall up --demo
+    """
+    from forestall.processes.up import bring_up
+
+    bring_up(data, listen=listen, port_offset=port_offset, demo=demo, roles=ROLES, with_agent=True)
+
+
+@app.command()
+def serve(
+    roles: Annotated[list[str], typer.Argument(help=f"Any of {', '.join(ROLES)}.")],
+    data: Data = None,
+    listen: Annotated[
+        str, typer.Option(help="Where the console listens, HOST:PORT.", metavar="HOST:PORT")
+    ] = "",
+    port_offset: PortOffset = 0,
+) -> None:
+    """Single roles of the same program, for a larger installation.
+
+    Example: forestall serve web watch
+    """
+    from forestall.processes.up import bring_up
+
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise typer.BadParameter(f"there is no role {unknown[0]!r}; roles are {', '.join(ROLES)}")
+    bring_up(data, listen=listen, port_offset=port_offset, demo=False, roles=tuple(roles), with_agent=False)
+
+
+@agent.command("enrol")
+def agent_enrol(url: str, token: str, data: Data = None) -> None:
+    """Exchange a single-use token for this machine's own key. TOKEN "-" reads it from standard input.
+
+    Example: forestall agent enrol https://forestall.example.net 7KQ2…
+    """
+    from forestall.collect.agent.enrol import enrol
+
+    found = locate(data)
+    found.data.create()
+    secret = sys.stdin.readline().strip() if token == "-" else token
+    identity = enrol(found.data.agent, url=url, token=secret)
+    print(f"enrolled as {identity.collector}; start it with: forestall agent run")
+
+
+@agent.command("run")
+def agent_run(data: Data = None) -> None:
+    """Look at this machine and send what is seen, until told to stop.
+
+    Example: forestall agent run --data /var/lib/forestall-agent
+    """
+    from forestall.collect.agent.run import run_agent
+
+    found = locate(data)
+    asyncio.run(run_agent(found.data.agent))
+
+
+@app.command()
+def probe(
+    kind: str,
+    target: str,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """One probe now, from here, with its observations and what the spec makes of them.
+
+    Examples: forestall probe http https://example.org; forestall probe tcp 127.0.0.1:22
+    """
+    from forestall.collect.asking import ask_once
+    from forestall.collect.reach import anywhere
+
+    settings = dict(part.partition("=")[::2] for part in setting or [])
+    outcome = asyncio.run(ask_once(kind, target, settings, anywhere()))
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(outcome), indent=2))
+    else:
+        print(f"{'ok' if outcome.ok else 'FAILED'}  {outcome.reason}  ({outcome.took_ms:.0f} ms)")
+        for sample in outcome.samples:
+            print(f"  {sample.metric:28} {sample.item:30} {sample.value:g}")
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+@app.command("check-spec")
+def check_spec(file: Path) -> None:
+    """Read a spec pack and say what is wrong with it, with the line and what to write.
+
+    Example: forestall check-spec my-pack.yaml
+    """
+    from forestall.judge.check import check
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Trouble(f"{file} cannot be read: {error}", "Give the path of a YAML file.") from error
+    print(check(file.name, text))
+
+
+@evidence.command("export")
+def evidence_export(identifier: str, file: Path, data: Data = None) -> None:
+    """Write a sealed bundle, with the proof of its place in the journal, to FILE.
+
+    Example: forestall evidence export 0ABC… bundle.zip
+    """
+    installation(data)
+    from forestall.alerts.evidence import export
+
+    export(identifier, file)
+    print(f"written to {file}; anybody can check it with: forestall evidence verify {file}")
+
+
+@evidence.command("verify")
+def evidence_verify(
+    file: Path,
+    key: Annotated[str, typer.Option(help="The journal key's fingerprint that you were given before.")] = "",
+) -> None:
+    """Check a bundle: nothing was altered since it was sealed. Needs no server.
+
+    Example: forestall evidence verify bundle.zip
+    """
+    from forestall.alerts.bundle import verify
+
+    verdict = verify(file, trusted_key=key or None)
+    print(verdict.text)
+    raise typer.Exit(0 if verdict.genuine else 1)
+
+
+@app.command()
+def doctor(
+    data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Is this installation itself in spec, and what to do if not.
+
+    Example: forestall doctor
+    """
+    from forestall.processes.doctor import examine
+
+    checks = examine(locate(data))
+    if as_json:
+        print(json.dumps([msgspec.to_builtins(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            print(f"{'ok    ' if check.ok else 'NOT OK'}  {check.what}: {check.found}")
+            if not check.ok:
+                print(f"        {check.remedy}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def simulate(
+    clients: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    seed: int = 1,
+    hours: Annotated[int, typer.Option(min=1, max=24 * 31)] = 24,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """A seeded estate with faults on a virtual clock, through production code.
+
+    Example: forestall simulate --clients 50 --seed 1
+    """
+    from forestall.processes.simulate import run_simulation
+
+    result = run_simulation(clients=clients, seed=seed, hours=hours)
+    print(json.dumps(result.as_dict(), indent=2) if as_json else result.text)
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@app.command()
+def version() -> None:
+    """The version of this program."""
+    print(f"forestall {__version__}")
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command; trouble is told in one line."""
+    try:
+        return app(arguments)
+    except Trouble as trouble:
+        print(f"forestall: {trouble}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

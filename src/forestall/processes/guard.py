@@ -1,0 +1,119 @@
+"""The guard: the smallest process there is, which watches the other three and the delivery of pages.
+
+It uses nothing of the database and has its own channel out (`[guard]` in forestall.toml), so that it can
+still tell when everything else cannot.
+"""
+
+import logging
+import signal
+import smtplib
+import threading
+import time
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+
+from forestall.kernel.signs import Heart, read_sign
+from forestall.kernel.words import say_duration
+from forestall.processes.setup import Installation
+
+LOOK_EVERY_S = 3.0
+TRUSTED_FOR_S = 15.0  # how long everything may take to come up after a start
+DELIVERY_LATE_S = 180.0
+ANSWER_WITHIN_S = 5.0
+TELL_AGAIN_S = 1800.0
+
+log = logging.getLogger("guard")
+
+
+@dataclass(slots=True)
+class Watchman:
+    """What is wrong now, since when, and when a person was last told."""
+
+    wrong_since: dict[str, float] = field(default_factory=dict)
+    told_at: dict[str, float] = field(default_factory=dict)
+
+    def judge(self, troubles: dict[str, str], now: float, patience_s: float) -> list[tuple[str, str]]:
+        """What to tell: (subject, text) of troubles that lasted longer than `patience_s`, repeated every
+        TELL_AGAIN_S, and of the end of each that was told."""
+        messages = []
+        for subject, text in troubles.items():
+            since = self.wrong_since.setdefault(subject, now)
+            if now - since < patience_s or now - self.told_at.get(subject, -TELL_AGAIN_S) < TELL_AGAIN_S:
+                continue
+            self.told_at[subject] = now
+            messages.append((f"Forestall: {subject}", f"{text} (for {say_duration(now - since)})"))
+        for subject in [subject for subject in self.wrong_since if subject not in troubles]:
+            since = self.wrong_since.pop(subject)
+            if self.told_at.pop(subject, None) is not None:
+                messages.append(
+                    (f"Forestall: over: {subject}", f"It is over after {say_duration(now - since)}.")
+                )
+        return messages
+
+
+def look(found: Installation, now: float) -> dict[str, str]:
+    """What is wrong, by subject, in words with what to do."""
+    troubles = {}
+    patience_s = found.config.guard.wedged_after_s
+    for role in ("web", "watch", "store"):
+        sign = read_sign(found.data.run, role)
+        if sign is None:
+            troubles[f"{role} gave no sign of life"] = f"The role {role} never started. Run: forestall doctor"
+        elif sign.age_s(now) > patience_s:
+            troubles[f"{role} gave no sign of life"] = (
+                f"The last sign of {role} (process {sign.pid}) is {say_duration(sign.age_s(now))} old. "
+                "Run: forestall doctor"
+            )
+        elif role == "watch" and (late := float(sign.numbers.get("delivery_late_s", 0))) > DELIVERY_LATE_S:
+            troubles["messages are not delivered"] = (
+                f"A message to a person has been due for {say_duration(late)}. Look at Channels in the console."
+            )
+    try:
+        url = f"http://{found.config.host}:{found.config.port('web')}/healthz"
+        httpx.get(url, timeout=ANSWER_WITHIN_S, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        troubles["the console does not answer"] = (
+            f"{url}: {error or type(error).__name__}. Run: forestall doctor"
+        )
+    return troubles
+
+
+def tell(found: Installation, subject: str, text: str) -> None:
+    """Send by the guard's own channels; a failure is logged and shown in its sign of life."""
+    guard, mail = found.config.guard, found.config.mail
+    if guard.webhook:
+        body: dict[str, Any] = {"title": subject, "text": text, "from": "forestall-guard"}
+        httpx.post(guard.webhook, json=body, timeout=ANSWER_WITHIN_S, trust_env=False).raise_for_status()
+    if guard.mail_to and mail.host:
+        message = EmailMessage()
+        message["Subject"], message["From"], message["To"] = subject, mail.sender, guard.mail_to
+        message.set_content(text)
+        with smtplib.SMTP(mail.host, mail.port, timeout=ANSWER_WITHIN_S) as server:
+            server.send_message(message)
+
+
+def run(found: Installation) -> None:
+    """Look every few seconds until SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    watchman = Watchman()
+    state: dict[str, Any] = {"troubles": {}, "undelivered": ""}
+    heart = Heart("guard", found.data.run, numbers=lambda: dict(state))
+    heart.start()
+    stop.wait(TRUSTED_FOR_S)
+    while not stop.is_set():
+        now = time.time()
+        state["troubles"] = look(found, now)
+        for subject, text in watchman.judge(state["troubles"], now, found.config.guard.wedged_after_s):
+            log.warning("%s: %s", subject, text)
+            try:
+                tell(found, subject, text)
+                state["undelivered"] = ""
+            except (httpx.HTTPError, OSError, smtplib.SMTPException) as error:
+                watchman.told_at.pop(subject, None)  # try again at the next look
+                state["undelivered"] = f"{subject}: {error}"
+        stop.wait(LOOK_EVERY_S)
+    heart.stop()
