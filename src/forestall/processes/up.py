@@ -1,13 +1,13 @@
 """`forestall up`: first use, then the supervisor. The only place where an installation is created."""
 
 import errno
+import ipaddress
 import os
 import platform
 import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,7 +120,8 @@ def _prepare(found: Installation, *, demo: bool) -> str:
         ) from error
     for name in ("django", "journal", "vault", "store"):
         found.data.key(name)
-    ensure_first_estate(hostname=platform.node() or "this-machine", addresses=_own_addresses())
+    networks, addresses = _own_networks()
+    ensure_first_estate(hostname=platform.node() or "this-machine", networks=networks, addresses=addresses)
     if demo:
         from forestall.processes.demo import ensure_demo
 
@@ -129,35 +130,41 @@ def _prepare(found: Installation, *, demo: bool) -> str:
     return f"{found.config.url}/set-up/{token}/" if token else ""
 
 
-def _own_addresses() -> list[str]:
-    """The addresses from which this machine may send to itself."""
+def _own_networks() -> tuple[list[str], list[str]]:
+    """This machine's networks (CIDR), and the addresses from which it may send to itself."""
     import psutil
 
-    found = {"127.0.0.1", "::1"}
-    for addresses in psutil.net_if_addrs().values():
-        for address in addresses:
-            if address.family in (socket.AF_INET, socket.AF_INET6):
-                found.add(address.address.split("%")[0])
-    return sorted(found)
+    networks, addresses = {"127.0.0.0/8", "::1/128"}, {"127.0.0.1", "::1"}
+    for interface in psutil.net_if_addrs().values():
+        for entry in interface:
+            if entry.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            address = entry.address.split("%")[0]
+            addresses.add(address)
+            if entry.family == socket.AF_INET and entry.netmask:
+                networks.add(str(ipaddress.ip_network(f"{address}/{entry.netmask}", strict=False)))
+    return sorted(networks), sorted(addresses)
+
+
+def _gateway() -> str:
+    """The way out of this network (IPv4), or "" when there is none. Source: Linux, proc_net_route."""
+    try:
+        rows = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    except OSError:
+        return ""
+    for row in rows:
+        if row[1] == "00000000" and int(row[3], 16) & 2:  # RTF_GATEWAY
+            return str(ipaddress.ip_address(bytes.fromhex(row[2])[::-1]))
+    return ""
 
 
 def _enrol_this_machine(found: Installation) -> None:
     """Give this machine's agent its key by a single-use token, like any other machine's."""
     from forestall.collect.agent.enrol import enrol, is_enrolled
-    from forestall.estate.first_use import token_for_this_machine
+    from forestall.estate.first_use import ensure_first_probes, token_for_this_machine
 
     if is_enrolled(found.data.agent):
         return
-    deadline = time.monotonic() + READY_WITHIN_S
-    while True:
-        try:
-            enrol(
-                found.data.agent,
-                url=f"http://{found.config.host}:{found.config.port('web')}",
-                token=token_for_this_machine(),
-            )
-            return
-        except Trouble:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+    url = f"http://{found.config.host}:{found.config.port('web')}"
+    enrol(found.data.agent, url=url, token=token_for_this_machine())
+    ensure_first_probes(gateway=_gateway(), console_url=url)
