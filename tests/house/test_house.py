@@ -1,4 +1,4 @@
-"""The house keeps its own rules: foreign keys point back along the road, plug-ins are complete, documents exist."""
+"""The house keeps its own rules: foreign keys point back, plug-ins are complete, documents lead somewhere."""
 
 import re
 import subprocess

@@ -28,7 +28,7 @@ class Sample(Struct, frozen=True, array_like=True):
 
 
 class LogRecord(Struct, frozen=True):
-    """A line of a log. `severity` (0 emergency … 7 debug) and `facility` as in RFC 5424; `source`: the program."""
+    """A line of a log. `severity` (0 to 7) and `facility` as in RFC 5424; `source` is the program."""
 
     at_ms: Milliseconds
     severity: Annotated[int, Meta(ge=0, le=7)]

@@ -89,8 +89,8 @@ def agent_enrol(url: str, token: str, data: Data = None) -> None:
 
     found = locate(data)
     found.data.create()
-    secret = sys.stdin.readline().strip() if token == "-" else token
-    identity = enrol(found.data.agent, url=url, token=secret)
+    from_input = token == "-"  # noqa: S105 - a dash is no secret
+    identity = enrol(found.data.agent, url=url, token=sys.stdin.readline().strip() if from_input else token)
     print(f"enrolled as {identity.collector}; start it with: forestall agent run")
 
 

@@ -1,4 +1,4 @@
-"""`forestall doctor`: is this installation itself in spec, and what to do if not. Works with nothing running."""
+"""`forestall doctor`: is this installation in spec, and what to do if not. Works with nothing running."""
 
 import shutil
 import sqlite3

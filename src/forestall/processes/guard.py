@@ -69,7 +69,7 @@ def look(found: Installation, now: float) -> dict[str, str]:
             )
         elif role == "watch" and (late := float(sign.numbers.get("delivery_late_s", 0))) > DELIVERY_LATE_S:
             troubles["messages are not delivered"] = (
-                f"A message to a person has been due for {say_duration(late)}. Look at Channels in the console."
+                f"A message to a person is due for {say_duration(late)}. Look at Channels in the console."
             )
     try:
         url = f"http://{found.config.host}:{found.config.port('web')}/healthz"

@@ -70,7 +70,7 @@ def _check_room(root: Path) -> None:
     free = shutil.disk_usage(root).free
     if free < ROOM_LEAST_BYTES:
         raise Trouble(
-            f"the disk of {root} is full ({free >> 20} MB left, {ROOM_LEAST_BYTES >> 20} MB are needed to start)",
+            f"the disk of {root} is full ({free >> 20} MB left, a start needs {ROOM_LEAST_BYTES >> 20})",
             "Make room there, or choose another directory with --data DIR.",
         )
 
