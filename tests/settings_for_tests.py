@@ -6,9 +6,7 @@ from pathlib import Path
 
 if "TESTS_OF_FORESTALL_HOME" not in os.environ:  # helpers that tests start inherit it
     os.environ["TESTS_OF_FORESTALL_HOME"] = tempfile.mkdtemp(prefix="forestall-tests-")
-for _name in [
-    name for name in os.environ if name.startswith("FORESTALL_") and name != "TESTS_OF_FORESTALL_HOME"
-]:
+for _name in [name for name in os.environ if name.startswith("FORESTALL_")]:
     del os.environ[_name]
 os.environ["FORESTALL_DATA"] = os.environ["TESTS_OF_FORESTALL_HOME"]
 

@@ -44,13 +44,11 @@ class Watchman:
             if now - since < patience_s or now - self.told_at.get(subject, -TELL_AGAIN_S) < TELL_AGAIN_S:
                 continue
             self.told_at[subject] = now
-            messages.append((f"Forestall: {subject}", f"{text} (for {say_duration(now - since)})"))
+            messages.append((subject, f"{text} (for {say_duration(now - since)})"))
         for subject in [subject for subject in self.wrong_since if subject not in troubles]:
             since = self.wrong_since.pop(subject)
             if self.told_at.pop(subject, None) is not None:
-                messages.append(
-                    (f"Forestall: over: {subject}", f"It is over after {say_duration(now - since)}.")
-                )
+                messages.append((f"over: {subject}", f"It is over after {say_duration(now - since)}."))
         return messages
 
 
@@ -82,7 +80,8 @@ def look(found: Installation, now: float) -> dict[str, str]:
 
 
 def tell(found: Installation, subject: str, text: str) -> None:
-    """Send by the guard's own channels; a failure is logged and shown in its sign of life."""
+    """Send by the guard's own channels. Raises what the channel raises."""
+    subject = f"Forestall: {subject}"
     guard, mail = found.config.guard, found.config.mail
     if guard.webhook:
         body: dict[str, Any] = {"title": subject, "text": text, "from": "forestall-guard"}

@@ -12,11 +12,11 @@ def test_short_trouble_is_not_told() -> None:
 def test_lasting_trouble_is_told_once_then_again_and_its_end() -> None:
     watchman = Watchman()
     watchman.judge({"web": "no answer"}, 0.0, 30.0)
-    assert [subject for subject, _ in watchman.judge({"web": "no answer"}, 31.0, 30.0)] == ["Forestall: web"]
+    assert [subject for subject, _ in watchman.judge({"web": "no answer"}, 31.0, 30.0)] == ["web"]
     assert watchman.judge({"web": "no answer"}, 60.0, 30.0) == []
     assert len(watchman.judge({"web": "no answer"}, 31.0 + TELL_AGAIN_S, 30.0)) == 1
     over = watchman.judge({}, 40.0 + TELL_AGAIN_S, 30.0)
-    assert [subject for subject, _ in over] == ["Forestall: over: web"]
+    assert [subject for subject, _ in over] == ["over: web"]
     assert watchman.judge({}, 50.0 + TELL_AGAIN_S, 30.0) == []
 
 
@@ -24,6 +24,5 @@ def test_what_could_not_be_told_is_told_at_the_next_look() -> None:
     watchman = Watchman()
     watchman.judge({"store": "silent"}, 0.0, 30.0)
     assert watchman.judge({"store": "silent"}, 31.0, 30.0)
-    watchman.told_at.pop("Forestall: store", None)
-    watchman.told_at.pop("store", None)
+    watchman.told_at.pop("store")
     assert watchman.judge({"store": "silent"}, 34.0, 30.0)
