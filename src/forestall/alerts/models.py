@@ -20,6 +20,9 @@ class Evidence(Identified):
 
     objects = Tenanted.as_manager()
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["finding", "sha256"], name="evidence_once")]
+
 
 class Alert(Identified):
     """Findings with one cause, as a person is told of them."""
@@ -28,15 +31,21 @@ class Alert(Identified):
     asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="alerts")  # where the cause lies
     cause_key = models.CharField(max_length=300)
     state = models.CharField(max_length=16)  # waiting, open, acknowledged, muted, recovered
-    severity = models.CharField(max_length=16)  # out_of_spec, silent or breaking
+    severity = models.CharField(max_length=16)  # the worst of this occurrence: silent, out_of_spec, breaking
+    concern = models.PositiveSmallIntegerField()  # State.concern of `severity`, for ordering
     title = models.CharField(max_length=300)
     reason = models.TextField()
     opened_at = models.DateTimeField()
     tell_at = models.DateTimeField()  # not before: findings of one cause gather until then
-    told_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)  # when telling of this occurrence was decided
+    last_told_at = models.DateTimeField(null=True)  # repeats count from here
+    repeats = models.PositiveSmallIntegerField(default=0)
+    occurrence = models.PositiveIntegerField(default=1)  # grows when it comes back soon after a recovery
+    explained_by = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="explains")
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.CharField(max_length=160, blank=True)
     recovered_at = models.DateTimeField(null=True)
+    quiet_because = models.CharField(max_length=300, blank=True)  # why nobody is told at the moment
     findings = models.ManyToManyField(Finding, related_name="alerts")
 
     objects = Tenanted.as_manager()
@@ -49,7 +58,11 @@ class Alert(Identified):
         ]
         indexes = [
             models.Index(fields=["client", "-opened_at"], name="alert_client"),
-            models.Index(fields=["tell_at"], condition=Q(recovered_at=None), name="alert_due"),
+            models.Index(
+                fields=["-concern", "opened_at"], condition=Q(recovered_at=None), name="alert_worst"
+            ),
+            models.Index(fields=["cause_key", "-recovered_at"], name="alert_cause"),
+            models.Index(fields=["-recovered_at"], name="alert_recovered"),
         ]
 
 
@@ -87,14 +100,18 @@ class Channel(Identified):
 
 
 class Delivery(Identified):
-    """The ledger: one row per alert, step and channel. Claimed by a conditional UPDATE, sent at least once."""
+    """The ledger: a row per alert, step and channel. Claimed by a conditional UPDATE, sent at least once."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE)
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="deliveries")
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
-    step = models.CharField(max_length=32)  # opened, worse, repeat-N, recovered
-    state = models.CharField(max_length=16, default="due")  # due, sent, given_up
+    step = models.CharField(
+        max_length=32
+    )  # opened, worse, cause, repeat, recovered; see alerts.values.step_name
+    occurrence = models.PositiveIntegerField(default=1)
+    state = models.CharField(max_length=16, default="due")  # due, sent, given_up, superseded
     message = models.JSONField(default=dict)
+    made_at = models.DateTimeField()
     due_at = models.DateTimeField()
     leased_until = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -105,4 +122,7 @@ class Delivery(Identified):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["alert", "step", "channel"], name="delivery_once")]
-        indexes = [models.Index(fields=["due_at"], condition=Q(state="due"), name="delivery_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="due"), name="delivery_due"),
+            models.Index(fields=["client", "-made_at"], name="delivery_ledger"),
+        ]

@@ -51,6 +51,25 @@ class Finding(Identified):
         ]
 
 
+class Step(Identified):
+    """A transition that was applied to a finding: its history, and what makes a replay harmless.
+
+    `key` is the SHA-256 of the transition's identity (place, at_ms, to).
+    """
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE)
+    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="steps")
+    key = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=16)
+    at = models.DateTimeField()
+    reason = models.TextField()
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["finding", "at"], name="step_history")]
+
+
 class Override(Identified):
     """Other settings for a rule, at a client, a site or an asset (the narrowest wins); `off` silences it."""
 
@@ -68,6 +87,10 @@ class Override(Identified):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["client", "site", "asset", "rule"], nulls_distinct=False, name="override_place"
-            )
+                fields=["client", "rule"], condition=Q(site=None, asset=None), name="override_of_client"
+            ),
+            models.UniqueConstraint(
+                fields=["site", "rule"], condition=Q(asset=None), name="override_of_site"
+            ),
+            models.UniqueConstraint(fields=["asset", "rule"], name="override_of_asset"),
         ]

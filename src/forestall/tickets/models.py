@@ -13,7 +13,7 @@ class Ticket(Identified):
     number = models.PositiveIntegerField(unique=True)
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="tickets")
     asset = models.ForeignKey(Asset, null=True, blank=True, on_delete=models.SET_NULL, related_name="tickets")
-    alerts = models.ManyToManyField(Alert, related_name="tickets", blank=True)
+    alerts = models.ManyToManyField(Alert, through="Link", related_name="tickets", blank=True)
     cause_key = models.CharField(max_length=300, blank=True)
     title = models.CharField(max_length=300)
     status = models.CharField(max_length=16)  # open, in_progress, waiting, resolved, closed
@@ -39,6 +39,23 @@ class Ticket(Identified):
             models.Index(fields=["priority", "-changed_at"], condition=Q(closed_at=None), name="ticket_open"),
             models.Index(fields=["client", "-opened_at"], name="ticket_client"),
         ]
+
+
+class Link(Identified):
+    """One occurrence of an alert, on the ticket that it is worked on with."""
+
+    client = models.ForeignKey(Client, on_delete=models.PROTECT)
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="links")
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="links")
+    occurrence = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    recovered_at = models.DateTimeField(null=True)
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["alert", "occurrence"], name="link_once")]
+        indexes = [models.Index(fields=["alert"], condition=Q(recovered_at=None), name="link_open")]
 
 
 class Entry(Identified):

@@ -1,0 +1,193 @@
+"""Reads of findings: what is out of spec, worst first; an asset's history; counts; overrides."""
+
+import base64
+import binascii
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from forestall.estate.models import Asset
+from forestall.estate.tenancy import Scope
+from forestall.findings.gate import seen
+from forestall.findings.models import OPEN, Finding, Override, Step
+from forestall.judge.values import State
+from forestall.kernel.errors import Trouble
+
+PAGE_MOST = 200
+HISTORY_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some findings, and the cursor of the next page (None: that was all)."""
+
+    items: list[Finding]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many findings are open, by state, in all and per client (identifier → state → count)."""
+
+    total: dict[str, int] = field(default_factory=dict)
+    per_client: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def of(scope: Scope) -> "QuerySet[Finding]":
+    """All findings that the scope sees, with their asset and client."""
+    rows = seen(Finding, scope)
+    return rows.select_related("asset", "client")
+
+
+def list_open(
+    scope: Scope,
+    *,
+    client: str = "",
+    asset: str = "",
+    site: str = "",
+    states: Collection[str] = (),
+    rule: str = "",
+    words: str = "",
+    telling: bool | None = None,
+    after: str | None = None,
+    most: int = 50,
+) -> Page:
+    """Open findings, worst first and the oldest of these first. `words` all occur in asset, rule or reason.
+
+    `after` is the cursor of the page before. Raises Trouble when it is none.
+    """
+    rows = of(scope).filter(OPEN, asset__archived_at=None)
+    if client:
+        rows = rows.filter(client=client)
+    if asset:
+        rows = rows.filter(asset=asset)
+    if site:
+        rows = rows.filter(asset__site=site)
+    if states:
+        rows = rows.filter(state__in=states)
+    if rule:
+        rows = rows.filter(rule=rule)
+    if telling is not None:
+        rows = rows.filter(tells=telling)
+    for word in words.split()[:10]:
+        rows = rows.filter(
+            Q(asset__name__icontains=word) | Q(rule__icontains=word) | Q(reason__icontains=word)
+        )
+    if after:
+        concern, began_at, key = _read_cursor(after)
+        rows = rows.filter(
+            Q(concern__lt=concern)
+            | Q(concern=concern, began_at__gt=began_at)
+            | Q(concern=concern, began_at=began_at, pk__gt=key)
+        )
+    most = max(1, min(most, PAGE_MOST))
+    found = list(rows.order_by("-concern", "began_at", "pk")[: most + 1])
+    more = len(found) > most
+    return Page(found[:most], _cursor(found[most - 1]) if more else None)
+
+
+def get(scope: Scope, finding: str) -> Finding:
+    """One finding. Raises Finding.DoesNotExist for what the scope does not see."""
+    return of(scope).get(pk=finding)
+
+
+def of_asset(
+    scope: Scope, asset: str, *, since: datetime | None = None, most: int = HISTORY_MOST
+) -> list[Finding]:
+    """The findings of an asset: the open ones worst first, then those that ended, the newest first.
+
+    `since` leaves out what ended before it.
+    """
+    rows = of(scope).filter(asset=asset)
+    open_ones = list(rows.filter(OPEN).order_by("-concern", "began_at", "pk")[:most])
+    ended = rows.filter(ended_at__isnull=False)
+    if since is not None:
+        ended = ended.filter(ended_at__gte=since)
+    return open_ones + list(ended.order_by("-ended_at", "-pk")[: max(0, most - len(open_ones))])
+
+
+def history(scope: Scope, finding: str) -> list[Step]:
+    """The steps of a finding, oldest first."""
+    rows = seen(Step, scope)
+    return list(rows.filter(finding=finding).order_by("at", "pk")[:HISTORY_MOST])
+
+
+def count_open(scope: Scope) -> Counts:
+    """How many findings are open, by state."""
+    rows = seen(Finding, scope).filter(OPEN, asset__archived_at=None)
+    total: dict[str, int] = defaultdict(int)
+    per_client: dict[str, dict[str, int]] = defaultdict(dict)
+    for client, state, count in rows.values_list("client", "state").annotate(count=Count("pk")).order_by():
+        total[state] += count
+        per_client[client][state] = count
+    return Counts(dict(total), dict(per_client))
+
+
+def worst_states(scope: Scope, assets: Collection[str]) -> dict[str, str]:
+    """The worst open state of each of these assets; an asset without a finding is not in the answer."""
+    rows = seen(Finding, scope).filter(OPEN, asset__in=assets)
+    return dict(rows.order_by("concern").values_list("asset", "state"))  # the last, the worst, stays
+
+
+def prevented(scope: Scope, *, since: datetime, until: datetime, most: int = HISTORY_MOST) -> list[Finding]:
+    """Findings that drifted and ended in that time before they went out of spec, the newest first."""
+    rows = of(scope).filter(worst=State.DRIFTING.value, ended_at__gte=since, ended_at__lt=until)
+    return list(rows.order_by("-ended_at", "-pk")[:most])
+
+
+def list_overrides(scope: Scope, *, client: str = "", asset: str = "", rule: str = "") -> list[Override]:
+    """The overrides that the scope sees, the newest first."""
+    rows = seen(Override, scope).select_related("client", "site", "asset")
+    if client:
+        rows = rows.filter(client=client)
+    if asset:
+        rows = rows.filter(asset=asset)
+    if rule:
+        rows = rows.filter(rule=rule)
+    return list(rows.order_by("-made_at")[:HISTORY_MOST])
+
+
+def load_overrides(scope: Scope) -> dict[str, dict[str, dict[str, Any]]]:
+    """Asset → rule → settings, as they hold for each asset: client, then site, then asset, where the
+    narrower one replaces single settings of the wider. Only assets that have any."""
+    rows = list(seen(Override, scope).order_by("made_at", "pk"))
+    if not rows:
+        return {}
+    wide = {row.client_id for row in rows if row.asset_id is None}
+    narrow = {row.asset_id for row in rows if row.asset_id is not None}
+    assets = seen(Asset, scope).filter(archived_at=None)
+    places = assets.filter(Q(client__in=wide) | Q(pk__in=narrow)).values_list("pk", "client_id", "site_id")
+    found = {asset: resolve(rows, client=client, site=site, asset=asset) for asset, client, site in places}
+    return {asset: settings for asset, settings in found.items() if settings}
+
+
+def resolve(
+    overrides: Collection[Override], *, client: str, site: str | None, asset: str
+) -> dict[str, dict[str, Any]]:
+    """Rule → settings for one asset of that client and site; the narrower override replaces the wider."""
+
+    def width(row: Override) -> int:
+        return 2 if row.asset_id else 1 if row.site_id else 0
+
+    found: dict[str, dict[str, Any]] = {}
+    for row in sorted(overrides, key=width):
+        here = row.client_id == client and row.asset_id in {None, asset} and row.site_id in {None, site}
+        if here:
+            found[row.rule] = {**found.get(row.rule, {}), **row.settings}
+    return found
+
+
+def _cursor(last: Finding) -> str:
+    return base64.urlsafe_b64encode(f"{last.concern}|{last.began_at.isoformat()}|{last.pk}".encode()).decode()
+
+
+def _read_cursor(text: str) -> tuple[int, datetime, str]:
+    try:
+        concern, began_at, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
+        return int(concern), datetime.fromisoformat(began_at), key
+    except (ValueError, binascii.Error) as error:
+        raise Trouble("that is not a cursor of this list", "Begin again without a cursor.") from error
