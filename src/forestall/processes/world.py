@@ -16,15 +16,26 @@ from forestall.kernel.observations import Observations, Outcome, Sample
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_S = 86_400
-SPACE_MS = 2 * HOUR_MS  # between two faults at one client: each is a matter of its own
-FAULT_LEAST_MS = 40 * MINUTE_MS
-FAULT_MOST_MS = 90 * MINUTE_MS
-
 COMPANIES = (
     "Alder Dental", "Birch & Rowe LLP", "Cobalt Logistics", "Dunmore Clinic", "Easton Foods",
     "Fairway Motors", "Granite Schools", "Harbor Credit Union", "Ironwood Labs", "Juniper Hotels",
     "Kestrel Printing", "Larch Energy",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How faults come at one business: from each other `space_ms` to four times that, lasting `least_ms` to
+    `most_ms`, the first within `first_ms`."""
+
+    first_ms: int
+    least_ms: int
+    most_ms: int
+    space_ms: int
+
+
+SIMULATED = Rhythm(2 * HOUR_MS, 40 * MINUTE_MS, 90 * MINUTE_MS, 2 * HOUR_MS)
+DEMONSTRATED = Rhythm(6 * MINUTE_MS, 4 * MINUTE_MS, 14 * MINUTE_MS, 12 * MINUTE_MS)
 
 
 class Fault(StrEnum):
@@ -93,22 +104,30 @@ def make_businesses(rng: random.Random, count: int) -> list[Business]:
 
 
 def plan_faults(
-    rng: random.Random, businesses: Sequence[Business], *, from_ms: int, to_ms: int
+    rng: random.Random,
+    businesses: Sequence[Business],
+    *,
+    from_ms: int,
+    to_ms: int,
+    rhythm: Rhythm = SIMULATED,
+    repeat: bool = False,
 ) -> list[Injected]:
-    """Faults spread over the time, at most one at a time per business; all are over before `to_ms`."""
+    """Faults spread over the time, at most one at a time per business; all are over before `to_ms`.
+
+    Without `repeat` a machine has each fault once: the same cause again would be an occurrence, not a fault
+    of its own.
+    """
     planned = []
     for index, business in enumerate(businesses):
-        at = from_ms + HOUR_MS + rng.randrange(SPACE_MS)
+        at = from_ms + rng.randrange(rhythm.first_ms)
         used: set[tuple[Fault, int]] = set()
-        while at + FAULT_MOST_MS + HOUR_MS < to_ms:
+        while at + rhythm.most_ms + rhythm.space_ms < to_ms:
             fault, thing = _choose(rng, business)
-            if (fault, thing) not in used:
-                used.add(
-                    (fault, thing)
-                )  # the same cause twice a day would be one ticket with two occurrences
-                lasts = rng.randrange(FAULT_LEAST_MS, FAULT_MOST_MS)
-                planned.append(Injected(fault, index, thing, at, at + lasts))
-            at += FAULT_MOST_MS + SPACE_MS + rng.randrange(4 * SPACE_MS)
+            if repeat or (fault, thing) not in used:
+                used.add((fault, thing))
+                lasts_ms = rng.randrange(rhythm.least_ms, rhythm.most_ms)
+                planned.append(Injected(fault, index, thing, at, at + lasts_ms))
+            at += rhythm.most_ms + rng.randrange(rhythm.space_ms, 4 * rhythm.space_ms)
     return planned
 
 
