@@ -1,0 +1,209 @@
+"""Who may do what: scopes and rights of people, API tokens, the one-time set-up link."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+from django.utils import timezone
+
+from forestall.estate.models import ApiToken, Client, Person, Provider, SetupLink
+from forestall.estate.tenancy import NOBODY, Scope
+from forestall.estate.values import RIGHTS, ROLE_RIGHTS, Role
+from forestall.journal.actions import append
+from forestall.kernel.errors import Trouble
+
+TOKEN_PREFIX = "fst_"
+USED_EVERY = timedelta(minutes=1)
+
+
+class Refused(Exception):
+    """The person or token may not do this; pages and the API answer 403."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who a request is made for: whose data they see, what they may do."""
+
+    scope: Scope
+    rights: frozenset[str]
+    person: Person | None = None
+
+
+ANONYMOUS = Bearer(NOBODY, frozenset())
+
+
+def scope_of(person: Person | AnonymousUser | None) -> Scope:
+    """The clients that a person sees. Client contacts never see all clients, whatever their row says."""
+    if not isinstance(person, Person) or not person.is_active:
+        return NOBODY
+    if person.all_clients and person.role != Role.CLIENT_CONTACT:
+        return Scope(actor=person.email, everything=True)
+    return Scope(actor=person.email, clients=frozenset(person.clients.values_list("pk", flat=True)))
+
+
+def rights_of(person: Person | AnonymousUser | None) -> frozenset[str]:
+    """What a person's role allows now."""
+    if not isinstance(person, Person) or not person.is_active:
+        return frozenset()
+    return ROLE_RIGHTS[Role(person.role)]
+
+
+def require(rights: frozenset[str], right: str) -> None:
+    """Raise Refused unless the right is among them."""
+    if right not in rights:
+        raise Refused(f"this needs the right {right}; ask an owner of your installation for it")
+
+
+def make_token(
+    person: Person,
+    *,
+    name: str,
+    may: Iterable[str],
+    client: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
+    """A bearer token and its secret, which is shown once. Raises Trouble for a right that does not exist or
+    that its maker has not, and for a client that its maker does not see."""
+    wanted = sorted(set(may))
+    unknown = [right for right in wanted if right not in RIGHTS]
+    if unknown:
+        raise Trouble(f"there is no right {unknown[0]!r}", f"Rights are {', '.join(RIGHTS)}.")
+    beyond = [right for right in wanted if right not in rights_of(person)]
+    if beyond:
+        raise Trouble(f"{person.email} may not {beyond[0]}", "A token never exceeds the rights of its maker.")
+    if client is not None and not scope_of(person).sees(client):
+        raise Trouble("there is no such client", "Give the identifier of a client that its maker sees.")
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    now = timezone.now()
+    with transaction.atomic():
+        token = ApiToken.objects.create(
+            person=person,
+            client_id=client,
+            name=name,
+            may=wanted,
+            token_hash=_hash(secret),
+            made_at=now,
+            expires_at=expires_at,
+        )
+        append("access.token_made", client=client or "", subject=token.pk, actor=person.email,
+               body={"name": name, "may": wanted}, at=now)  # fmt: skip
+    return token, secret
+
+
+def revoke_token(token: ApiToken, *, actor: str) -> None:
+    """The token opens nothing from now on."""
+    now = timezone.now()
+    with transaction.atomic():
+        ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now)
+        append(
+            "access.token_revoked",
+            client=token.client_id or "",
+            subject=token.pk,
+            actor=actor,
+            body={},
+            at=now,
+        )
+
+
+def bearer_of(header: str) -> Bearer:
+    """Who an `Authorization: Bearer …` header speaks for; ANONYMOUS when it does not open anything.
+
+    Rights are those of the token that its maker still has; data are those that its maker still sees.
+    """
+    kind, _, secret = header.partition(" ")
+    if kind.lower() != "bearer" or not secret.startswith(TOKEN_PREFIX):
+        return ANONYMOUS
+    token = (
+        ApiToken.objects.select_related("person")
+        .filter(token_hash=_hash(secret.strip()), revoked_at=None)
+        .first()
+    )
+    now = timezone.now()
+    if token is None or (token.expires_at is not None and token.expires_at <= now):
+        return ANONYMOUS
+    if token.last_used_at is None or now - token.last_used_at > USED_EVERY:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+    scope = scope_of(token.person)
+    if token.client_id is not None:
+        scope = scope.narrowed(token.client_id)
+    return Bearer(scope, frozenset(token.may) & rights_of(token.person), token.person)
+
+
+def rights_of_bearer(header: str) -> frozenset[str]:
+    """The rights that a bearer header opens."""
+    return bearer_of(header).rights
+
+
+def make_setup_link() -> str:
+    """The secret of a fresh one-time set-up link; "" when there is an owner already. Older links die."""
+    with transaction.atomic():
+        if Person.objects.filter(role=Role.OWNER).exists():
+            SetupLink.objects.all().delete()
+            return ""
+        SetupLink.objects.all().delete()
+        secret = secrets.token_urlsafe(32)
+        SetupLink.objects.create(token_hash=_hash(secret), made_at=timezone.now())
+    return secret
+
+
+def is_setup_link(secret: str) -> bool:
+    """Whether this link would still set up the installation."""
+    return (
+        SetupLink.objects.filter(token_hash=_hash(secret), used_at=None).exists()
+        and not Person.objects.filter(role=Role.OWNER).exists()
+    )
+
+
+def use_setup_link(secret: str, *, provider: str, name: str, email: str, password: str) -> Person:
+    """Make the first owner. Raises Refused when the link was used, ValidationError for a weak password."""
+    now = timezone.now()
+    with transaction.atomic():
+        used = SetupLink.objects.filter(token_hash=_hash(secret), used_at=None).update(used_at=now)
+        if not used or Person.objects.filter(role=Role.OWNER).exists():
+            raise Refused("this link was used or has been replaced; restart Forestall for a new one")
+        owner = make_person(
+            name=name, email=email, password=password, role=Role.OWNER, all_clients=True, actor=email
+        )
+        Provider.objects.update_or_create(id=1, defaults={"name": provider})
+    return owner
+
+
+def make_person(
+    *,
+    name: str,
+    email: str,
+    role: Role,
+    actor: str,
+    password: str | None = None,
+    all_clients: bool = False,
+    clients: Iterable[str] = (),
+) -> Person:
+    """A new person. Raises ValidationError for a weak password, Trouble for an address that is taken."""
+    email = email.strip().lower()
+    if Person.objects.filter(email=email).exists():
+        raise Trouble(f"{email} is somebody here already", "Use another address, or change that person.")
+    if role is Role.CLIENT_CONTACT and all_clients:
+        raise Trouble("a client contact does not see all clients", "Name the client.")
+    if password is not None:
+        validate_password(password, Person(email=email, name=name))
+    now = timezone.now()
+    with transaction.atomic():
+        person = Person.objects.create_user(
+            email, password, name=name, role=role.value, all_clients=all_clients
+        )
+        chosen = list(Client.objects.filter(pk__in=list(clients)))
+        person.clients.set(chosen)
+        append("access.person_made", subject=person.pk, actor=actor,
+               body={"email": email, "role": role.value, "all_clients": all_clients,
+                     "clients": [client.pk for client in chosen]}, at=now)  # fmt: skip
+    return person
+
+
+def _hash(secret: str) -> bytes:
+    """Secrets of 256 random bits need no slow hash."""
+    return hashlib.sha256(secret.encode()).digest()
