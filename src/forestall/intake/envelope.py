@@ -31,7 +31,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     """
 
     kind: Kind
-    received_at_ms: Annotated[int, Meta(ge=0, lt=1 << 53)]
+    received_at_ms: Annotated[int, Meta(ge=0, lt=1 << 47)]
     client: Annotated[str, Meta(max_length=13)]
     collector: Annotated[str, Meta(max_length=13)]
     peer: Annotated[str, Meta(max_length=64)]
