@@ -30,7 +30,7 @@ class Alert(Identified):
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="alerts")
     asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="alerts")  # where the cause lies
     cause_key = models.CharField(max_length=300)
-    state = models.CharField(max_length=16)  # waiting, open, acknowledged, muted, recovered
+    state = models.CharField(max_length=16)  # see alerts.rounds.state_of
     severity = models.CharField(max_length=16)  # the worst of this occurrence: silent, out_of_spec, breaking
     concern = models.PositiveSmallIntegerField()  # State.concern of `severity`, for ordering
     title = models.CharField(max_length=300)

@@ -1,1 +1,1 @@
-"""Ways to tell a person. A notifier is one file: a SPEC and `def send(settings, message)`."""
+"""Notifiers: one file each, with a SPEC and `send(settings, message)`. See docs/howto/add-a-notifier.md."""

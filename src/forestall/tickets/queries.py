@@ -1,0 +1,165 @@
+"""Reads of tickets: the list, and everything that the page of one ticket shows."""
+
+import base64
+import binascii
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, F, Q, QuerySet
+
+from forestall.alerts.models import Alert, Evidence
+from forestall.configs.models import Change
+from forestall.estate.models import Person
+from forestall.estate.tenancy import Scope
+from forestall.findings.gate import seen
+from forestall.findings.models import Finding
+from forestall.kernel.errors import Trouble
+from forestall.tickets.models import Effort, Entry, Ticket
+
+PAGE_MOST = 200
+TIMELINE_MOST = 500
+CHANGES_MOST = 20
+CHANGES_WITHIN = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some tickets, and the cursor of the next page (None: that was all)."""
+
+    items: list[Ticket]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPage:
+    """One ticket with its reason, its evidence, the changes before it and its timeline (oldest first)."""
+
+    ticket: Ticket
+    alerts: list[Alert]
+    findings: list[Finding]
+    evidence: list[Evidence]
+    changes: list[Change]
+    timeline: list[Entry]
+    effort: list[Effort]
+    spent: timedelta
+
+
+def of(scope: Scope) -> "QuerySet[Ticket]":
+    """All tickets that the scope sees, with client, asset and assignee."""
+    return seen(Ticket, scope).select_related("client", "asset", "assignee")
+
+
+def list_tickets(
+    scope: Scope,
+    *,
+    open_only: bool = True,
+    client: str = "",
+    asset: str = "",
+    statuses: Collection[str] = (),
+    assignee: str = "",
+    unassigned: bool = False,
+    words: str = "",
+    after: str | None = None,
+    most: int = 50,
+) -> Page:
+    """Tickets, the most urgent first and of these the newest first. Raises Trouble for a wrong cursor.
+
+    `words` all occur in the title or the asset's name; a number finds the ticket of that number.
+    """
+    rows = of(scope)
+    if open_only:
+        rows = rows.filter(closed_at=None)
+    if client:
+        rows = rows.filter(client=client)
+    if asset:
+        rows = rows.filter(asset=asset)
+    if statuses:
+        rows = rows.filter(status__in=statuses)
+    if assignee:
+        rows = rows.filter(assignee=assignee)
+    if unassigned:
+        rows = rows.filter(assignee=None)
+    for word in words.split()[:10]:
+        number = Q(number=int(word)) if word.isascii() and word.isdigit() and len(word) < 10 else Q()
+        rows = rows.filter(Q(title__icontains=word) | Q(asset__name__icontains=word) | number)
+    if after:
+        priority, number_below = _read_cursor(after)
+        rows = rows.filter(Q(priority__gt=priority) | Q(priority=priority, number__lt=number_below))
+    most = max(1, min(most, PAGE_MOST))
+    found = list(rows.order_by("priority", "-number")[: most + 1])
+    return Page(found[:most], _cursor(found[most - 1]) if len(found) > most else None)
+
+
+def get(scope: Scope, ticket: str) -> Ticket:
+    """One ticket. Raises Ticket.DoesNotExist for what the scope does not see."""
+    return of(scope).get(pk=ticket)
+
+
+def page_of(scope: Scope, ticket: str, *, now: datetime) -> TicketPage:
+    """Everything for the page of a ticket. Raises Ticket.DoesNotExist."""
+    row = get(scope, ticket)
+    alerts = list(seen(Alert, scope).filter(links__ticket=row).distinct().order_by("opened_at", "pk"))
+    findings = list(
+        seen(Finding, scope)
+        .filter(alerts__in=alerts)
+        .select_related("asset")
+        .distinct()
+        .order_by(F("ended_at").desc(nulls_first=True), "-concern", "pk")[:TIMELINE_MOST]
+    )
+    effort = list(
+        seen(Effort, scope).filter(ticket=row).select_related("person").order_by("started_at", "pk")
+    )
+    return TicketPage(
+        ticket=row,
+        alerts=alerts,
+        findings=findings,
+        evidence=list(
+            seen(Evidence, scope)
+            .filter(finding__in=findings)
+            .select_related("finding")
+            .order_by("sealed_at", "pk")
+        ),
+        changes=changes_before(scope, row),
+        timeline=list(seen(Entry, scope).filter(ticket=row).order_by("at", "pk")[:TIMELINE_MOST]),
+        effort=effort,
+        spent=sum(((one.ended_at or now) - one.started_at for one in effort), timedelta()),
+    )
+
+
+def changes_before(scope: Scope, ticket: Ticket) -> list[Change]:
+    """What was changed on the ticket's asset in the days before it was opened, the last change first."""
+    if ticket.asset_id is None:
+        return []
+    rows = seen(Change, scope).filter(
+        asset=ticket.asset_id, at__lte=ticket.opened_at, at__gte=ticket.opened_at - CHANGES_WITHIN
+    )
+    return list(rows.order_by("-at", "-pk")[:CHANGES_MOST])
+
+
+def of_asset(scope: Scope, asset: str, *, most: int = 50) -> list[Ticket]:
+    """The tickets of an asset, the newest first."""
+    return list(of(scope).filter(asset=asset).order_by("-number")[: min(most, PAGE_MOST)])
+
+
+def count_open(scope: Scope) -> dict[str, int]:
+    """How many tickets are open, by status."""
+    rows = seen(Ticket, scope).filter(closed_at=None).values_list("status").annotate(count=Count("pk"))
+    return dict(rows.order_by())
+
+
+def running_timer(scope: Scope, person: Person) -> Effort | None:
+    """The person's running timer, with its ticket."""
+    return seen(Effort, scope).filter(person=person, ended_at=None).select_related("ticket").first()
+
+
+def _cursor(last: Ticket) -> str:
+    return base64.urlsafe_b64encode(f"{last.priority}|{last.number}".encode()).decode()
+
+
+def _read_cursor(text: str) -> tuple[int, int]:
+    try:
+        priority, number = base64.urlsafe_b64decode(text.encode()).decode().split("|")
+        return int(priority), int(number)
+    except (ValueError, binascii.Error) as error:
+        raise Trouble("that is not a cursor of this list", "Begin again without a cursor.") from error
