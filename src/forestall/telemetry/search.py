@@ -1,0 +1,198 @@
+"""Searching logs: newest first, with a histogram and the most frequent values of fields. Bounded in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any as Anything
+
+from forestall.telemetry.client import Store, StoreRefused
+from forestall.telemetry.conditions import Conditions
+from forestall.telemetry.language import Node, SearchError, parse
+from forestall.telemetry.schema import DATABASE
+from forestall.telemetry.scope import Clients, sql_of
+
+LINES_MAX = 1000
+TIMEOUT_S = 10.0
+BUCKETS_MAX = 400
+FACETS = ("source", "host", "severity")
+FACET_VALUES = 10
+# Windows that are tried one after the other, so that the newest lines are found without reading everything.
+WINDOWS_MS = (15 * 60_000, 3 * 3_600_000, 86_400_000, 8 * 86_400_000)
+CODE_TIMEOUT, CODE_TOO_SLOW, CODE_REGEX = 159, 160, 427
+
+Query = Node
+__all__ = ["Line", "Page", "Query", "SearchError", "around", "facets", "histogram", "parse", "search_logs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A stored log line; `client` and `asset` are numbers of identifiers (kernel.ids.from_number)."""
+
+    client: int
+    asset: int
+    at_ms: int
+    received_at_ms: int
+    severity: int
+    facility: int
+    source: str
+    host: str
+    message: str
+    raw: str
+    attrs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Lines, newest first; `next` is the cursor of the following page, None at the end."""
+
+    lines: list[Line]
+    next: str | None
+
+
+_COLUMNS = (
+    "client, asset, toUnixTimestamp64Milli(at), toUnixTimestamp64Milli(received_at), severity, facility,"
+    " source, host, message, raw, attrs"
+)
+_ORDER = "ORDER BY at DESC, received_at DESC, asset DESC, message DESC"
+
+
+def search_logs(
+    store: Store,
+    query: Node | str,
+    *,
+    clients: Clients,
+    from_ms: int,
+    to_ms: int,
+    asset: int | None = None,
+    limit: int = 100,
+    before: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Page:
+    """The newest lines that match, from_ms ≤ at < to_ms.
+
+    Raises SearchError (what is wrong with the query, or that it takes too long), StoreUnavailable.
+    """
+    limit = max(1, min(limit, LINES_MAX))
+    condition, parameters = _condition(query, clients, asset)
+    last_ms, skip = _read_cursor(before, to_ms)
+    lines: list[Line] = []
+    for start_ms in _windows(from_ms, last_ms):
+        sql = (
+            f"SELECT {_COLUMNS} FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}}) AND"
+            f" at <= fromUnixTimestamp64Milli({{to:Int64}}) AND {condition} {_ORDER}"
+            f" LIMIT {limit + 1} OFFSET {skip}"
+        )
+        given = parameters | {"from": start_ms, "to": last_ms}
+        lines = [Line(*row) for row in _select(store, sql, given, timeout_s)]
+        if len(lines) > limit:
+            break
+    if len(lines) <= limit:
+        return Page(lines, None)
+    lines = lines[:limit]
+    oldest_ms = lines[-1].at_ms
+    seen = sum(line.at_ms == oldest_ms for line in lines) + (skip if oldest_ms == last_ms else 0)
+    return Page(lines, f"{oldest_ms}.{seen}")
+
+
+def histogram(
+    store: Store,
+    query: Node | str,
+    *,
+    clients: Clients,
+    from_ms: int,
+    to_ms: int,
+    buckets: int = 60,
+    asset: int | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> list[tuple[int, int, int]]:
+    """How many lines match over time: (start of bucket in ms, severity, count), only where there are any."""
+    width_ms = max(1, (to_ms - from_ms) // max(1, min(buckets, BUCKETS_MAX)))
+    condition, parameters = _condition(query, clients, asset)
+    sql = (
+        "SELECT {from:Int64} + {width:Int64} * intDiv(toUnixTimestamp64Milli(at) - {from:Int64}, {width:Int64})"
+        f" AS start, severity, count() FROM {DATABASE}.logs"
+        f" WHERE at >= fromUnixTimestamp64Milli({{from:Int64}}) AND at < fromUnixTimestamp64Milli({{to:Int64}}) AND {condition}"
+        f" GROUP BY start, severity ORDER BY start, severity LIMIT {8 * (BUCKETS_MAX + 2)}"
+    )
+    rows = _select(store, sql, parameters | {"from": from_ms, "to": to_ms, "width": width_ms}, timeout_s)
+    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
+
+
+def facets(
+    store: Store,
+    query: Node | str,
+    *,
+    clients: Clients,
+    from_ms: int,
+    to_ms: int,
+    asset: int | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> dict[str, list[tuple[str, int]]]:
+    """The most frequent values of source, host and severity among the matching lines."""
+    condition, parameters = _condition(query, clients, asset)
+    tops = ", ".join(f"topKWeighted({FACET_VALUES}, 3, 'counts')(toString({name}), 1)" for name in FACETS)
+    sql = (
+        f"SELECT {tops} FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}})"
+        f" AND at < fromUnixTimestamp64Milli({{to:Int64}}) AND {condition}"
+    )
+    rows = _select(store, sql, parameters | {"from": from_ms, "to": to_ms}, timeout_s)
+    return {
+        name: [(_value(entry), _count(entry)) for entry in rows[0][place]]
+        for place, name in enumerate(FACETS)
+    }
+
+
+def around(
+    store: Store, *, clients: Clients, asset: int, from_ms: int, to_ms: int, limit: int = LINES_MAX
+) -> list[Line]:
+    """The lines of an asset in a span of time, oldest first; the newest `limit` of them."""
+    page = search_logs(store, "", clients=clients, asset=asset, from_ms=from_ms, to_ms=to_ms, limit=limit)
+    return page.lines[::-1]
+
+
+def _value(entry: Anything) -> str:
+    return str(entry["item"] if isinstance(entry, dict) else entry[0])
+
+
+def _count(entry: Anything) -> int:
+    return int(entry["count"] if isinstance(entry, dict) else entry[1])
+
+
+def _condition(query: Node | str, clients: Clients, asset: int | None) -> tuple[str, dict[str, str | int]]:
+    made = Conditions()
+    condition = f"{sql_of(clients)} AND {made.of(parse(query) if isinstance(query, str) else query)}"
+    if asset is not None:
+        condition += f" AND asset = {int(asset)}"
+    return condition, made.parameters
+
+
+def _windows(from_ms: int, to_ms: int) -> list[int]:
+    """Where the search begins, first close to the end, at last at `from_ms`."""
+    return [to_ms - width for width in WINDOWS_MS if to_ms - width > from_ms] + [from_ms]
+
+
+def _read_cursor(before: str | None, to_ms: int) -> tuple[int, int]:
+    """(the last millisecond to look at, how many lines of it were shown). Raises SearchError."""
+    if before is None:
+        return to_ms - 1, 0
+    at, _, seen = before.partition(".")
+    if not (at.isdigit() and seen.isdigit() and len(at) < 16 and len(seen) < 9):
+        raise SearchError("this is not a cursor of a search: begin again without it", 0)
+    return min(int(at), to_ms - 1), int(seen)
+
+
+def _select(
+    store: Store, sql: str, parameters: dict[str, str | int], timeout_s: float
+) -> Sequence[Sequence[Anything]]:
+    try:
+        return store.select(sql, parameters, timeout_s=timeout_s)
+    except StoreRefused as refused:
+        if refused.code in (CODE_TIMEOUT, CODE_TOO_SLOW) or "TIMEOUT_EXCEEDED" in str(refused):
+            raise SearchError(
+                f"this takes longer than {timeout_s:.0f} s: choose a shorter time, an asset, or rarer words",
+                0,
+            ) from refused
+        if refused.code == CODE_REGEX or "CANNOT_COMPILE_REGEXP" in str(refused):
+            raise SearchError(
+                "this regular expression is not one that the store knows (RE2 syntax)", 0
+            ) from refused
+        raise

@@ -1,0 +1,309 @@
+"""The store role: owns chdb (ClickHouse in this process) and speaks enough of ClickHouse's HTTP interface on
+loopback that an unmodified clickhouse-connect works against it as against a cluster.
+
+One process owns a path. chdb must not be forked after it was loaded; this process never forks.
+Source: ClickHouse documentation, HTTP interface.
+"""
+
+import argparse
+import base64
+import gzip
+import hmac
+import logging
+import re
+import signal
+import socket
+import threading
+import urllib.parse
+import zlib
+from collections.abc import Callable
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import lz4.frame
+import zstandard
+
+from forestall.kernel.errors import Trouble
+
+BODY_MAX_BYTES = 256 << 20
+PLAIN_MAX_BYTES = 512 << 20
+SESSIONS = 8
+WAIT_FOR_SESSION_S = 30.0
+QUERY_MAX_S = 60
+CONNECTIONS_MAX = 64
+IDLE_S = 120
+# Settings that a caller may set; anything else in the address is ignored.
+SETTINGS = frozenset(
+    [
+        "insert_deduplication_token",
+        "insert_deduplicate",
+        "max_execution_time",
+        "max_memory_usage",
+        "max_result_rows",
+        "max_rows_to_read",
+        "result_overflow_mode",
+        "read_overflow_mode",
+        "timeout_overflow_mode",
+        "max_threads",
+        "date_time_input_format",
+        "session_timezone",
+    ]
+)
+INSERT = re.compile(r"(?is)^\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)\s*;?\s*$")
+INSERT_HEAD = re.compile(rb"(?is)^\s*INSERT\s+INTO\s[^\n]+?\sFORMAT\s+\w+\s*$")
+FORMAT = re.compile(r"(?is)\bFORMAT\s+(\w+)\s*;?\s*$")
+SETTING_VALUE = re.compile(r"[\w.:/+ -]{1,200}")
+# Table functions that reach outside the store's own tables.
+OUTSIDE = re.compile(
+    r"(?i)\b(file|url|s3|s3cluster|remote|remotesecure|cluster|clusterallreplicas|executable|hdfs|azureblobstorage"
+    r"|mysql|postgresql|mongodb|sqlite|odbc|jdbc|redis|iceberg|deltalake|hudi|input|python|gcs|filecluster"
+    r"|urlcluster)\s*\("
+)
+
+log = logging.getLogger("store")
+
+
+class Refused(Exception):
+    """A request that is not carried out; `status` is HTTP's."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Engine:
+    """A bounded pool of chdb sessions over one path."""
+
+    def __init__(self, path: Path, memory_bytes: int) -> None:
+        from chdb import session
+
+        self._pool: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(SESSIONS):
+            one: Any = session.Session(str(path))  # type: ignore[no-untyped-call]
+            one.query(
+                f"SET max_memory_usage={memory_bytes // 2}, max_execution_time={QUERY_MAX_S}, max_threads=2"
+            )
+            one.query("SET max_insert_block_size=4000000, min_insert_block_size_rows=0")
+            self._pool.put(one)
+        self._all = self._pool.qsize()
+
+    @contextmanager
+    def session(self) -> Any:
+        """A session for one statement. Raises Refused (503) when all stay busy."""
+        try:
+            one = self._pool.get(timeout=WAIT_FOR_SESSION_S)
+        except Empty:
+            raise Refused(503, "every session of the store is busy; try again") from None
+        try:
+            yield one
+        finally:
+            self._pool.put(one)
+
+    def run(self, sql: str, body: bytes, query: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        """A statement's answer and its headers. Raises RuntimeError with ClickHouse's own text."""
+        if OUTSIDE.search(re.sub(r"'(?:[^'\\]|\\.)*'", "''", sql)):
+            raise Refused(403, "Code: 497. this store reads its own tables only")
+        settings = {name: value for name, value in query.items() if name in SETTINGS}
+        wrong = [name for name, value in settings.items() if not SETTING_VALUE.fullmatch(value)]
+        if wrong:
+            raise Refused(400, f"Code: 36. the value of {wrong[0]} is not one")
+        with self.session() as one:
+            if query.get("database"):
+                one.query(f"USE `{query['database'].replace('`', '')}`")
+            found = INSERT.match(sql)
+            if found and body:
+                into = f"INSERT INTO {found['into']}"
+                if settings:
+                    into += " SETTINGS " + ", ".join(f"{name}='{value}'" for name, value in settings.items())
+                with one.send_insert(into, found["format"]) as stream:
+                    stream.append(body)
+                    written = stream.finish().rows_written
+                return b"", {"X-ClickHouse-Summary": f'{{"written_rows":"{written}"}}'}
+            named = FORMAT.search(sql)
+            kind = named[1] if named else query.get("default_format", "TabSeparated")
+            if settings and re.match(r"(?i)\s*(SELECT|WITH)\b", sql):
+                sql = FORMAT.sub("", sql).rstrip("; \n")
+                sql += " SETTINGS " + ", ".join(f"{name}='{value}'" for name, value in settings.items())
+            params = {name[6:]: value for name, value in query.items() if name.startswith("param_")}
+            answer = one.query(sql, kind, params=params or None)
+            return answer.bytes() or b"", {"X-ClickHouse-Format": kind}
+
+
+def plain(body: bytes, encoding: str) -> bytes:
+    """A body without its compression. Raises Refused when it is damaged or grows beyond PLAIN_MAX_BYTES."""
+    try:
+        match encoding:
+            case "":
+                return body
+            case "gzip":
+                out = zlib.decompressobj(wbits=31).decompress(body, PLAIN_MAX_BYTES + 1)
+            case "lz4":
+                out = lz4.frame.LZ4FrameDecompressor().decompress(body, PLAIN_MAX_BYTES + 1)
+            case "zstd":
+                reader = zstandard.ZstdDecompressor().stream_reader(body)
+                out = reader.read(PLAIN_MAX_BYTES + 1)
+            case _:
+                raise Refused(415, f"the encoding {encoding!r} is not known here")
+    except (zlib.error, RuntimeError, zstandard.ZstdError) as error:
+        raise Refused(400, f"the body is not {encoding}: {error}") from error
+    if len(out) > PLAIN_MAX_BYTES:
+        raise Refused(413, f"a body has at most {PLAIN_MAX_BYTES} bytes when unpacked")
+    return out
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection; requests follow each other on it."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_S
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    server: "Server"
+
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug(format, *args)
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        address = urllib.parse.urlparse(self.path)
+        query = dict(urllib.parse.parse_qsl(address.query, keep_blank_values=True))
+        try:
+            body = self._body()
+            if address.path in ("/ping", "/healthz"):
+                self._answer(200, b"Ok.\n", {})
+                return
+            self._authenticate(query)
+            body = plain(body, self.headers.get("Content-Encoding") or "")
+            sql = query.pop("query", "")
+            if not sql:
+                head, _, rest = body.partition(b"\n")
+                sql, body = (head.decode(), rest) if INSERT_HEAD.match(head) else (body.decode(), b"")
+            answer, headers = self.server.engine.run(sql, body, query)
+            self._answer(200, answer, headers)
+        except Refused as refused:
+            self._answer(refused.status, str(refused).encode(), {"X-ClickHouse-Exception-Code": "1"})
+        except (ValueError, UnicodeDecodeError) as error:
+            self._answer(400, f"bad request: {error}".encode(), {"X-ClickHouse-Exception-Code": "1"})
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        except Exception as error:
+            # chdb raises RuntimeError with ClickHouse's text; whatever it is, the caller must hear it
+            code = re.search(r"Code: (\d+)", str(error))
+            self._answer(500, str(error).encode(), {"X-ClickHouse-Exception-Code": code[1] if code else "1"})
+
+    def _body(self) -> bytes:
+        if "chunked" in (self.headers.get("Transfer-Encoding") or ""):
+            parts, total = [], 0
+            while size := int(self.rfile.readline(64).split(b";")[0], 16):
+                total += size
+                if total > BODY_MAX_BYTES:
+                    self.close_connection = True
+                    raise Refused(413, f"a body has at most {BODY_MAX_BYTES} bytes")
+                parts.append(self.rfile.read(size))
+                self.rfile.readline(8)
+            self.rfile.readline(8)
+            return b"".join(parts)
+        size = int(self.headers.get("Content-Length") or 0)
+        if size > BODY_MAX_BYTES:
+            self.close_connection = True
+            raise Refused(413, f"a body has at most {BODY_MAX_BYTES} bytes")
+        return self.rfile.read(size)
+
+    def _authenticate(self, query: dict[str, str]) -> None:
+        given = self.headers.get("X-ClickHouse-Key") or query.pop("password", "")
+        kind, _, basic = (self.headers.get("Authorization") or "").partition(" ")
+        if kind == "Basic":
+            given = base64.b64decode(basic).decode().partition(":")[2]
+        if not hmac.compare_digest(given.encode(), self.server.key.encode()):
+            raise Refused(401, "Code: 516. the key of this store is needed")
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        if status == 200 and len(body) > 4096 and "gzip" in (self.headers.get("Accept-Encoding") or ""):
+            body, headers = gzip.compress(body, 1), headers | {"Content-Encoding": "gzip"}
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("X-ClickHouse-Timezone", "UTC")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """Bounded: at most CONNECTIONS_MAX at a time, the rest wait to be accepted."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], engine: Engine, key: str) -> None:
+        self.engine = engine
+        self.key = key
+        self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(address, Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._room.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: socket.socket, client_address: Any) -> None:  # type: ignore[override]
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+
+def serve(
+    path: Path, *, host: str, port: int, memory_bytes: int, key: str, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Own the store at `path` and answer until SIGTERM. `key` is the secret that every request must show.
+
+    Raises Trouble when the path is in use or cannot be read, or the port is taken.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        engine = Engine(path, memory_bytes)
+    except Exception as error:
+        raise Trouble(
+            f"the telemetry in {path} cannot be opened: {error}",
+            "Make sure that no other process uses it and that its disk has room.",
+        ) from error
+    try:
+        server = Server((host, port), engine, key)
+    except OSError as error:
+        raise Trouble(
+            f"the store cannot listen on {host}:{port}: {error.strerror}", "Free that port."
+        ) from error
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    ready()
+    server.serve_forever(poll_interval=0.2)
+    server.server_close()
+
+
+def main() -> None:
+    """For tests and larger installations: the store by itself."""
+    parser = argparse.ArgumentParser(description="Forestall's store by itself.")
+    parser.add_argument("--path", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--key-file", type=Path, required=True)
+    parser.add_argument("--memory-bytes", type=int, default=2 << 30)
+    given = parser.parse_args()
+    serve(
+        given.path,
+        host=given.host,
+        port=given.port,
+        memory_bytes=given.memory_bytes,
+        key=given.key_file.read_bytes().hex(),
+    )
+
+
+if __name__ == "__main__":
+    main()
