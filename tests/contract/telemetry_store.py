@@ -71,9 +71,17 @@ def start_store(directory: Path) -> Iterator[StoreProcess]:
 
 
 def log_columns(
-    messages: Sequence[str], *, client: int = 1, asset: int = 2, at_ms: int = 1_764_000_000_000, step_ms: int = 1000,
-    severity: int = 6, source: str = "app", host: str = "host", attrs: str = "",
-) -> LogColumns:  # fmt: skip
+    messages: Sequence[str],
+    *,
+    client: int = 1,
+    asset: int = 2,
+    at_ms: int = 1_764_000_000_000,
+    step_ms: int = 1000,
+    severity: int = 6,
+    source: str = "app",
+    host: str = "host",
+    attrs: str = "",
+) -> LogColumns:
     count = len(messages)
     at = np.arange(count, dtype=np.int64) * step_ms + at_ms
     return LogColumns(
@@ -92,9 +100,15 @@ def log_columns(
 
 
 def sample_columns(
-    values: Sequence[float], *, client: int = 1, asset: int = 2, metric: str = "cpu.used_ratio", item: str = "",
-    at_ms: int = 1_764_000_000_000, step_ms: int = 10_000,
-) -> SampleColumns:  # fmt: skip
+    values: Sequence[float],
+    *,
+    client: int = 1,
+    asset: int = 2,
+    metric: str = "cpu.used_ratio",
+    item: str = "",
+    at_ms: int = 1_764_000_000_000,
+    step_ms: int = 10_000,
+) -> SampleColumns:
     count = len(values)
     return SampleColumns(
         client=np.full(count, client, np.uint64),

@@ -108,9 +108,10 @@ def histogram(
     width_ms = max(1, (to_ms - from_ms) // max(1, min(buckets, BUCKETS_MAX)))
     condition, parameters = _condition(query, clients, asset)
     sql = (
-        "SELECT {from:Int64} + {width:Int64} * intDiv(toUnixTimestamp64Milli(at) - {from:Int64}, {width:Int64})"
-        f" AS start, severity, count() FROM {DATABASE}.logs"
-        f" WHERE at >= fromUnixTimestamp64Milli({{from:Int64}}) AND at < fromUnixTimestamp64Milli({{to:Int64}}) AND {condition}"
+        "SELECT {from:Int64} + {width:Int64} * intDiv(toUnixTimestamp64Milli(at) - {from:Int64},"
+        f" {{width:Int64}}) AS start, severity, count() FROM {DATABASE}.logs"
+        " WHERE at >= fromUnixTimestamp64Milli({from:Int64}) AND at < fromUnixTimestamp64Milli({to:Int64})"
+        f" AND {condition}"
         f" GROUP BY start, severity ORDER BY start, severity LIMIT {8 * (BUCKETS_MAX + 2)}"
     )
     rows = _select(store, sql, parameters | {"from": from_ms, "to": to_ms, "width": width_ms}, timeout_s)

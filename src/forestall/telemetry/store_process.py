@@ -37,7 +37,7 @@ CONNECTIONS_MAX = 64
 IDLE_S = 120
 # Settings that a caller may set; anything else in the address is ignored.
 SETTINGS = frozenset(
-    [
+    (
         "insert_deduplication_token",
         "insert_deduplicate",
         "max_execution_time",
@@ -50,7 +50,7 @@ SETTINGS = frozenset(
         "max_threads",
         "date_time_input_format",
         "session_timezone",
-    ]
+    )
 )
 INSERT = re.compile(r"(?is)^\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)\s*;?\s*$")
 INSERT_HEAD = re.compile(rb"(?is)^\s*INSERT\s+INTO\s[^\n]+?\sFORMAT\s+\w+\s*$")
