@@ -84,9 +84,8 @@ def read_yaml(text: str, mistakes: Mistakes) -> Marked | None:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                mistakes.add(
-                    event.start_mark.line + 1, "YAML aliases (*name) are not read", "Write it out in full."
-                )
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                mistakes.add(line, "YAML aliases (*name) are not read", "Write it out in full.")
                 return None
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:

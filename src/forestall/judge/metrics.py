@@ -60,7 +60,7 @@ ASKED = (
 
 def suffix_unit(name: str) -> str | None:
     """The unit that a metric's name ends in, or None."""
-    tail = name.rsplit(".", 1)[-1]
+    tail = name.rsplit(".", 1)[-1].removesuffix("_left")
     for unit in MEASURES:
         if tail == unit or tail.endswith("_" + unit):
             return unit

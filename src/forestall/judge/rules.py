@@ -1,16 +1,34 @@
-"""Rules as the judge holds them, after a pack was read: plain values without text that still needs checking."""
+"""Rules as the judge holds them, after a pack was read: plain values, checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
 from forestall.judge.values import State
 
 # The asset kinds of the estate (a unit test holds the two lists together; the judge imports no tables).
 KINDS = frozenset(
-    "server workstation switch firewall router access_point website certificate domain service ups printer"
-    " storage mailbox_domain backup_plan forestall other".split()
+    {
+        "server",
+        "workstation",
+        "switch",
+        "firewall",
+        "router",
+        "access_point",
+        "website",
+        "certificate",
+        "domain",
+        "service",
+        "ups",
+        "printer",
+        "storage",
+        "mailbox_domain",
+        "backup_plan",
+        "forestall",
+        "other",
+    }
 )
 GRADES = (State.DRIFTING, State.OUT_OF_SPEC, State.BREAKING)
 
@@ -36,7 +54,7 @@ class Op(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """When a rule is in one state. `limit` is in the metric's unit, or a count of lines within `within_ms`."""
+    """When a rule is in one state. `limit`: in the metric's unit, or a count of lines in `within_ms`."""
 
     state: State
     limit: float = 0.0
@@ -48,6 +66,10 @@ class Level:
     intervals: int = 0
     has_limit: bool = True
     tells: bool = True
+
+    def with_forecast(self, days: float) -> "Level":
+        """The same level that is also reached when the thing is full within so many days."""
+        return replace(self, full_within_days=days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +97,7 @@ class Rule:
     severity: int = 7
     cause: str = ""
     off: bool = False
+    written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # for overrides
 
     def covers(self, item: str) -> bool:
         """Whether an item (mount, unit, kind of configuration …) is meant."""

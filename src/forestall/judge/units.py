@@ -1,4 +1,4 @@
-"""Amounts as people write them in a pack (`90%`, `5 GB`, `10 min`) to numbers in a metric's own unit, and back."""
+"""Amounts as people write them in a pack (`90%`, `5 GB`, `10 min`) to numbers in a metric's own unit."""
 
 import re
 
@@ -59,7 +59,7 @@ def read_duration_ms(given: object) -> int:
 
 
 def read_amount(given: object, unit: str) -> float:
-    """A limit in a metric's unit (see `metrics.UNITS`). Raises ValueError when the written unit does not fit."""
+    """A limit in a metric's unit (see `metrics.UNITS`). Raises ValueError when it does not fit."""
     number, written = _split(given)
     match unit:
         case "ratio":
@@ -87,12 +87,3 @@ def read_amount(given: object, unit: str) -> float:
             if not written:
                 return number
     raise ValueError(f"{given!r} does not fit")
-
-
-def write_duration(duration_ms: int) -> str:
-    """A duration as a pack has it: the largest unit that divides it."""
-    for unit, size in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
-        if duration_ms and duration_ms % size == 0:
-            count = duration_ms // size
-            return f"{count} {'day' if unit == 'days' and count == 1 else unit}"
-    return f"{duration_ms} ms"

@@ -134,7 +134,7 @@ class JudgedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedCapture:
-    """A capture of a configuration: `problem` in words when it was refused or cut short, "" when it is whole."""
+    """A capture of a configuration. `problem`: why it was refused or cut short, "" when it is whole."""
 
     asset: int
     kind: str
