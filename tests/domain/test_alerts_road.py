@@ -148,7 +148,7 @@ def test_reminders_come_until_somebody_acknowledges():
     for _ in range(2):
         road.wait(1800)
         deliver_due(now=road.now, most=10, send=post)
-    assert post.steps == ["repeat", "repeat"], "the newest step stands for those before it"
+    assert post.steps == ["opened", "repeat"], "the unsent opening stands for its first reminder"
     acknowledge_alert(EVERYTHING, Alert.objects.get().pk, now=road.now)
     road.wait(7200)
     deliver_due(now=road.now, most=10, send=post)

@@ -18,6 +18,8 @@ from forestall.estate.tenancy import Scope
 from forestall.findings.gate import every, seen
 from forestall.findings.models import OPEN, Finding, Override, Step
 from forestall.journal.actions import append
+from forestall.judge.overrides import check_override
+from forestall.judge.rules import Book
 from forestall.judge.values import State, Transition
 from forestall.kernel.clock import from_ms
 from forestall.kernel.errors import Trouble
@@ -238,16 +240,21 @@ def override_rule(
     settings: dict[str, Any],
     because: str,
     now: datetime,
+    book: Book | None = None,
 ) -> Override:
     """Give a rule other settings at a client, a site or an asset (give one of the two, or none); a second
-    override at the same place replaces the first. `{"off": true}` silences the rule there.
+    override at the same place replaces the first. `{"off": true}` silences the rule there. With `book` the
+    settings are checked against its rules of that name.
 
-    Raises Asset.DoesNotExist or Site.DoesNotExist for what the scope does not see, Trouble without a reason.
+    Raises Asset.DoesNotExist or Site.DoesNotExist for what the scope does not see, Trouble without a
+    reason or with settings that the rule cannot have.
     """
     if not because.strip():
         raise Trouble("an override needs a reason", "Write why this place is different; it is kept.")
     if not rule.strip():
         raise Trouble("an override needs the name of a rule", "Take it from the page of specs.")
+    if book is not None:
+        check_override(book, rule, settings)
     if site and asset:
         raise Trouble("an override stands at a site or at an asset, not at both", "Choose one.")
     if not scope.sees(client):

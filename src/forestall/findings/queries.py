@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 from django.db.models import Count, Q, QuerySet
 
@@ -14,7 +14,7 @@ from forestall.estate.models import Asset
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
 from forestall.findings.models import OPEN, Finding, Override, Step
-from forestall.judge.values import State
+from forestall.judge.values import RuleOverride, State
 from forestall.kernel.errors import Trouble
 
 PAGE_MOST = 200
@@ -151,9 +151,9 @@ def list_overrides(scope: Scope, *, client: str = "", asset: str = "", rule: str
     return list(rows.order_by("-made_at")[:HISTORY_MOST])
 
 
-def load_overrides(scope: Scope) -> dict[str, dict[str, dict[str, Any]]]:
-    """Asset → rule → settings, as they hold for each asset: client, then site, then asset, where the
-    narrower one replaces single settings of the wider. Only assets that have any."""
+def load_overrides(scope: Scope) -> dict[str, tuple[RuleOverride, ...]]:
+    """The overrides that hold for each asset (identifier → those of its client, its site and its own), for
+    `JudgedAsset.overrides`; the judge lays the narrow over the broad. Only assets that have any."""
     rows = list(seen(Override, scope).order_by("made_at", "pk"))
     if not rows:
         return {}
@@ -161,24 +161,20 @@ def load_overrides(scope: Scope) -> dict[str, dict[str, dict[str, Any]]]:
     narrow = {row.asset_id for row in rows if row.asset_id is not None}
     assets = seen(Asset, scope).filter(archived_at=None)
     places = assets.filter(Q(client__in=wide) | Q(pk__in=narrow)).values_list("pk", "client_id", "site_id")
-    found = {asset: resolve(rows, client=client, site=site, asset=asset) for asset, client, site in places}
-    return {asset: settings for asset, settings in found.items() if settings}
-
-
-def resolve(
-    overrides: Collection[Override], *, client: str, site: str | None, asset: str
-) -> dict[str, dict[str, Any]]:
-    """Rule → settings for one asset of that client and site; the narrower override replaces the wider."""
-
-    def width(row: Override) -> int:
-        return 2 if row.asset_id else 1 if row.site_id else 0
-
-    found: dict[str, dict[str, Any]] = {}
-    for row in sorted(overrides, key=width):
-        here = row.client_id == client and row.asset_id in {None, asset} and row.site_id in {None, site}
+    found: dict[str, tuple[RuleOverride, ...]] = {}
+    for asset, client, site in places:
+        here = tuple(
+            RuleOverride(rule=row.rule, place=_place(row), settings=row.settings)
+            for row in rows
+            if row.client_id == client and row.asset_id in {None, asset} and row.site_id in {None, site}
+        )
         if here:
-            found[row.rule] = {**found.get(row.rule, {}), **row.settings}
+            found[asset] = here
     return found
+
+
+def _place(row: Override) -> Literal["client", "site", "asset"]:
+    return "asset" if row.asset_id else "site" if row.site_id else "client"
 
 
 def _cursor(last: Finding) -> str:
