@@ -1,0 +1,343 @@
+"""Asks many probes, each at its interval, and turns what they say into outcomes.
+
+Each order has a place of its own within its interval (from its identifier), so that a thousand probes are
+spread evenly and stay so across restarts; the first run comes within START_WITHIN_S. A probe never overlaps
+with itself: a run that cannot begin because the one before has not ended, or because CONCURRENT_MAX others
+are being asked, is delivered as a failed outcome that says so.
+
+A single lost packet is no outage: a run that fails is repeated once after PAUSE_MAX_S (or a quarter of the
+interval when that is less), and only the second verdict counts; both reasons are in it. What was not asked at
+all (NotAsked) is not repeated. A try takes at most three eighths of the interval, so both fit into it.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from forestall.collect.answers import Answer, NoAnswer, NotAsked, Number, Question, cut
+from forestall.collect.reach import Reach
+from forestall.kernel.errors import Trouble
+from forestall.kernel.observations import ANSWER_MAX_CHARS, Outcome, Sample
+from forestall.kernel.plugins import Spec, load
+
+PROBES = "forestall.collect.probes"
+ORDERS_MAX = 20_000
+CONCURRENT_MAX = 200
+START_WITHIN_S = 10.0
+PAUSE_MAX_S = 2.0
+TIMEOUT_S = 10.0
+TARGET_MAX_CHARS = 240
+ITEM_MAX_CHARS = 256
+REASON_MAX_CHARS = 1024
+SECRET_MIN_CHARS = 4
+
+log = logging.getLogger(__name__)
+
+
+class ProbeOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A probe to be asked again and again. `asset` is whose it is; `settings` as people gave them, secrets in
+    plain text (an order is never logged or kept). The console limits the rest; here is what must hold."""
+
+    id: str
+    asset: str
+    kind: str
+    target: str
+    settings: dict[str, Any] = {}
+    interval_s: Annotated[float, Meta(ge=1, le=7 * 86_400)] = 60.0
+    timeout_s: Annotated[float, Meta(gt=0, le=300)] = TIMEOUT_S
+
+    @property
+    def try_s(self) -> float:
+        """What one try may take: so little that a second one fits into the interval."""
+        return min(self.timeout_s, self.interval_s * 3 / 8)
+
+    @property
+    def pause_s(self) -> float:
+        """Between a failed try and the second."""
+        return min(PAUSE_MAX_S, self.interval_s / 4)
+
+    @property
+    def share(self) -> float:
+        """Its place within its interval, 0 to 1: the same after every restart."""
+        return zlib.crc32(self.id.encode()) / 2**32
+
+
+Deliver = Callable[[ProbeOrder, Outcome], None]
+
+
+def wall_ms() -> int:
+    """The machine's clock, in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _failed(order: ProbeOrder, reason: str, at_ms: int) -> Outcome:
+    return _outcome(order, Answer(False, reason), at_ms=at_ms, took_ms=None)
+
+
+def _outcome(order: ProbeOrder, answer: Answer, *, at_ms: int, took_ms: float | None) -> Outcome:
+    item = cut(f"{order.kind} {order.target}", ITEM_MAX_CHARS)
+    numbers = [Number("probe.up", 1.0 if answer.ok else 0.0)]
+    if took_ms is not None:
+        numbers.append(Number("probe.took_ms", took_ms))
+    numbers += answer.numbers
+    return Outcome(
+        at_ms=at_ms,
+        probe=order.id,
+        kind=cut(order.kind, 128),
+        target=cut(order.target, 512),
+        ok=answer.ok,
+        reason=cut(answer.reason, REASON_MAX_CHARS),
+        took_ms=took_ms or 0.0,
+        answer=cut(answer.raw, ANSWER_MAX_CHARS),
+        samples=[
+            Sample(at_ms, cut(n.metric, 128), cut(n.item, ITEM_MAX_CHARS) or item, float(n.value))
+            for n in numbers
+        ],
+    )
+
+
+def _without_secrets(answer: Answer, spec: Spec, settings: Mapping[str, Any]) -> Answer:
+    """What came back may repeat what was sent: evidence must not keep it."""
+    reason, raw = answer.reason, answer.raw
+    for setting in spec.settings:
+        secret = settings.get(setting.name)
+        if setting.kind == "secret" and isinstance(secret, str) and len(secret) >= SECRET_MIN_CHARS:
+            reason, raw = reason.replace(secret, "(secret)"), raw.replace(secret, "(secret)")
+    return Answer(answer.ok, reason, raw, answer.numbers, answer.took_ms)
+
+
+async def _try(
+    order: ProbeOrder,
+    reach: Reach,
+    *,
+    plugin: ModuleType,
+    settings: Mapping[str, Any],
+    now_ms: Callable[[], int],
+) -> tuple[Outcome, bool]:
+    """One try: its outcome, and whether a second one could tell anything else."""
+    at_ms = now_ms()
+    begun = time.perf_counter()
+    question = Question(order.target, settings, now_ms, order.try_s)
+    again = True
+    took_ms: float | None = None
+    try:
+        async with asyncio.timeout(order.try_s):
+            answer = await plugin.probe(question, reach)
+        took_ms = answer.took_ms if answer.took_ms is not None else (time.perf_counter() - begun) * 1000
+    except TimeoutError:
+        at = f": still {question.phase}" if question.phase else ""
+        answer = Answer(False, f"no answer from {order.target} within {order.try_s:.3g} s{at}")
+    except NoAnswer as nothing:
+        answer = Answer(False, nothing.reason, nothing.raw, nothing.numbers)
+        again = not isinstance(nothing, NotAsked)
+    except Exception as error:
+        log.exception("the probe %s has a bug", order.kind)
+        answer = Answer(
+            False, f"the probe {order.kind} has a bug: {type(error).__name__}; see the log of this process"
+        )
+    answer = _without_secrets(answer, plugin.SPEC, settings)
+    return _outcome(order, answer, at_ms=at_ms, took_ms=took_ms), again and not answer.ok
+
+
+def _prepare(order: ProbeOrder, probes: Mapping[str, ModuleType]) -> tuple[ModuleType, dict[str, Any]]:
+    """The plug-in and its settings. Raises Trouble when there is none, or they are wrong."""
+    plugin = probes.get(order.kind)
+    if plugin is None or not inspect.iscoroutinefunction(getattr(plugin, "probe", None)):
+        raise Trouble(f"there is no probe {order.kind!r}", f"There are {', '.join(probes)}.")
+    if not 0 < len(order.target) <= TARGET_MAX_CHARS:
+        raise Trouble(
+            f"a target has 1 to {TARGET_MAX_CHARS} characters, this one {len(order.target)}", "Shorten it."
+        )
+    try:
+        return plugin, plugin.SPEC.read(order.settings)
+    except ValueError as error:
+        raise Trouble(f"a setting of this {order.kind} probe is wrong: {error}") from error
+
+
+async def ask_once(
+    kind: str,
+    target: str,
+    settings: Mapping[str, Any],
+    reach: Reach,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    now_ms: Callable[[], int] = wall_ms,
+) -> Outcome:
+    """One try, now. Raises Trouble when there is no such probe, or its settings are wrong."""
+    order = ProbeOrder(
+        id="",
+        asset="",
+        kind=kind,
+        target=target,
+        settings=dict(settings),
+        interval_s=3600,
+        timeout_s=timeout_s,
+    )
+    plugin, read = _prepare(order, load(PROBES))
+    outcome, _ = await _try(order, reach, plugin=plugin, settings=read, now_ms=now_ms)
+    return outcome
+
+
+class _Line:
+    """An order being carried out: when it runs next, and its run of now."""
+
+    def __init__(self, asker: "Asker", order: ProbeOrder) -> None:
+        self.asker = asker
+        self.order = order
+        self.task: asyncio.Task[None] | None = None
+        self.loop = asyncio.get_running_loop()
+        self.begun_at = self.loop.time()
+        self.origin = self.begun_at + order.share * order.interval_s
+        first = self.begun_at + order.share * min(START_WITHIN_S, order.interval_s)
+        self.due = first
+        self.timer = self.loop.call_at(first, self.fire)
+
+    def fire(self) -> None:
+        """Begin a run, or say why not; and wind up for the next."""
+        interval, now = self.order.interval_s, self.loop.time()
+        late_s = now - self.due
+        # The next place of ours that is at least half an interval away.
+        steps = -(-(now + interval / 2 - self.origin) // interval)
+        self.due = self.origin + max(steps, 0) * interval
+        self.timer = self.loop.call_at(self.due, self.fire)
+        if self.task is not None and not self.task.done():
+            what = "it waits for its turn" if self.asker.full else "the run before has not ended"
+            self.asker.skip(self.order, f"not asked: {what} yet")
+        else:
+            if late_s > interval:
+                missed = int(late_s // interval)
+                self.asker.skip(
+                    self.order, f"not asked {missed} times: this collector stood still for {late_s:.0f} s"
+                )
+            self.task = self.loop.create_task(self.asker.carry_out(self.order))
+
+    def stop(self) -> None:
+        """No more runs, and nothing of this one."""
+        self.timer.cancel()
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Asker:
+    """Carries out orders. `deliver(order, outcome)` is called in the event loop and must not block.
+
+    Make it, then `await run(stop)`; `update` changes the orders at any time.
+    """
+
+    def __init__(
+        self,
+        orders: Iterable[ProbeOrder],
+        reach: Reach,
+        deliver: Deliver,
+        *,
+        now_ms: Callable[[], int] = wall_ms,
+        concurrent: int = CONCURRENT_MAX,
+        probes: Mapping[str, ModuleType] | None = None,
+    ) -> None:
+        self.reach = reach
+        self.deliver = deliver
+        self.now_ms = now_ms
+        self.probes = load(PROBES) if probes is None else probes
+        self.asked = self.failed = self.skipped = 0
+        self._orders = _by_id(orders)
+        self._lines: dict[str, _Line] = {}
+        self._slots = asyncio.Semaphore(concurrent)
+        self._running = False
+
+    @property
+    def full(self) -> bool:
+        """Whether as many are being asked as may be at once."""
+        return self._slots.locked()
+
+    def numbers(self) -> dict[str, int]:
+        """For this process's sign of life."""
+        return {
+            "probes": len(self._orders),
+            "asked": self.asked,
+            "failed": self.failed,
+            "skipped": self.skipped,
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carry out the orders until `stop` is set."""
+        self._running = True
+        self.update(list(self._orders.values()))
+        try:
+            await stop.wait()
+        finally:
+            self._running = False
+            lines, self._lines = list(self._lines.values()), {}
+            for line in lines:
+                line.stop()
+            await asyncio.gather(*(line.task for line in lines if line.task), return_exceptions=True)
+
+    def update(self, orders: Iterable[ProbeOrder], *, reach: Reach | None = None) -> None:
+        """From now on these. An order that stays the same is not disturbed; a changed one begins anew.
+
+        Raises ValueError for more than ORDERS_MAX.
+        """
+        self._orders = _by_id(orders)
+        self.reach = reach or self.reach
+        if not self._running:
+            return
+        for name, line in list(self._lines.items()):
+            if self._orders.get(name) != line.order:
+                line.stop()
+                del self._lines[name]
+        for name, order in self._orders.items():
+            if name not in self._lines:
+                self._lines[name] = _Line(self, order)
+
+    async def run_once(self, order: ProbeOrder) -> Outcome:
+        """Ask now, a second time if the first fails; the outcome, not delivered."""
+        try:
+            plugin, settings = _prepare(order, self.probes)
+        except Trouble as trouble:
+            return _failed(order, f"not asked: {trouble}", self.now_ms())
+        async with self._slots:
+            first, again = await _try(order, self.reach, plugin=plugin, settings=settings, now_ms=self.now_ms)
+        if not again:
+            return first
+        await asyncio.sleep(order.pause_s)
+        async with self._slots:
+            second, _ = await _try(order, self.reach, plugin=plugin, settings=settings, now_ms=self.now_ms)
+        if second.ok:
+            note = f"{second.reason} (at the second try; the first: {first.reason})"
+        elif second.reason == first.reason:
+            note = f"{second.reason} (asked twice)"
+        else:
+            note = f"{second.reason} (asked twice; the first time: {first.reason})"
+        return msgspec.structs.replace(second, reason=cut(note, REASON_MAX_CHARS))
+
+    async def carry_out(self, order: ProbeOrder) -> None:
+        """One run, delivered."""
+        outcome = await self.run_once(order)
+        self.asked += 1
+        self._deliver(order, outcome)
+
+    def skip(self, order: ProbeOrder, reason: str) -> None:
+        """A run that did not take place has failed."""
+        self.skipped += 1
+        self._deliver(order, _failed(order, reason, self.now_ms()))
+
+    def _deliver(self, order: ProbeOrder, outcome: Outcome) -> None:
+        self.failed += not outcome.ok
+        try:
+            self.deliver(order, outcome)
+        except Exception:
+            log.exception("an outcome of %s %s could not be handed on", order.kind, order.target)
+
+
+def _by_id(orders: Iterable[ProbeOrder]) -> dict[str, ProbeOrder]:
+    found = {order.id: order for order in orders}
+    if len(found) > ORDERS_MAX:
+        raise ValueError(f"at most {ORDERS_MAX} probes can be asked from one place, not {len(found)}")
+    return found
