@@ -35,3 +35,11 @@ class Rejection:
     raw: bytes = b""
     client: str = ""
     count: int = 1
+
+
+class TryAgain(Exception):
+    """A consumer cannot take it now (a store or a database is down): hand over the same again later."""
+
+
+class Refused(Exception):
+    """A consumer will never take this (the store says that it is wrong): set it aside and go on."""

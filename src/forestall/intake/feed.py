@@ -1,0 +1,170 @@
+"""What both sides of the pump share: decoding against a fresh directory, trying again, setting aside."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from forestall.intake.decode import Decoded, DecodeState, decode
+from forestall.intake.poison import Poison
+from forestall.intake.queue import QueueReader
+from forestall.intake.ranges import Range
+from forestall.intake.route import Directory
+from forestall.intake.values import REASON_MAX_CHARS, Refused, Rejection, TryAgain
+from forestall.kernel.clock import Clock, to_ms
+
+DIRECTORY_EVERY_MS = 10_000
+BACKOFF_FIRST_S = 0.25
+BACKOFF_MAX_S = 15.0
+MISTAKES_MAX = 4
+REJECTIONS_MAX = 10_000
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """The pump was told to stop while it was trying again."""
+
+
+class Feed:
+    """Shared by two threads."""
+
+    def __init__(self, root: Path, *, load_directory: Callable[[], Directory], clock: Clock) -> None:
+        self.root = root
+        self.poison = Poison(root / "poison")
+        self.stopping = threading.Event()
+        self._clock = clock
+        self._load_directory = load_directory
+        self._directory: Directory | None = None
+        self._tried_at_ms = 0
+        self._lock = threading.Lock()
+        self._rejections: deque[Rejection] = deque(maxlen=REJECTIONS_MAX)
+        self.rejected_count = 0
+
+    def now_ms(self) -> int:
+        """The time."""
+        return to_ms(self._clock.now())
+
+    def reader(self, queue: str) -> QueueReader:
+        """A reader of a queue directory."""
+        return QueueReader(self.root / queue)
+
+    def again(self, what: Callable[[], Result], name: str) -> Result:
+        """Call until it does not raise TryAgain. Raises Stopped, and what else it raises."""
+        pause = BACKOFF_FIRST_S
+        while True:
+            try:
+                return what()
+            except TryAgain as error:
+                log.warning("%s must wait %.2g s: %s", name, pause, error)
+                if self.stopping.wait(pause):
+                    raise Stopped from error
+                pause = min(pause * 2, BACKOFF_MAX_S)
+
+    def attempt(self, what: Callable[[], None], part: Range, name: str) -> None:
+        """Hand a range to a consumer. TryAgain: as long as it takes. Refused, or MISTAKES_MAX other errors:
+        the range is set aside. Raises Stopped."""
+        mistakes = 0
+
+        def once() -> None:
+            nonlocal mistakes
+            try:
+                what()
+            except (TryAgain, Refused):
+                raise
+            except Exception as error:
+                mistakes += 1
+                log.exception("%s failed on %s (%d)", name, part.token, mistakes)
+                if mistakes >= MISTAKES_MAX:
+                    raise Refused(f"{type(error).__name__}: {error}") from error
+                raise TryAgain(str(error)) from error
+
+        try:
+            self.again(once, name)
+        except Refused as error:
+            self.set_aside(part, [frame for _, frame in part.frames], f"{name}: {error}")
+
+    def tell(self, rejection: Rejection) -> None:
+        """Note what was refused, to be written by the judge side."""
+        self.rejected_count += rejection.count
+        self._rejections.append(rejection)
+
+    def told(self) -> list[Rejection]:
+        """What was noted since the last time."""
+        return [self._rejections.popleft() for _ in range(len(self._rejections))]
+
+    def tell_again(self, rejections: list[Rejection]) -> None:
+        """Put back what could not be written; of more than REJECTIONS_MAX the oldest go."""
+        self._rejections.extendleft(reversed(rejections[-(REJECTIONS_MAX - len(self._rejections)) :]))
+
+    @property
+    def directory_size(self) -> int:
+        """How many assets are known."""
+        return len(self._directory) if self._directory else 0
+
+    def directory(self) -> Directory:
+        """The directory, renewed every DIRECTORY_EVERY_MS. While it cannot be read the last one stays."""
+        with self._lock:
+            now_ms = self.now_ms()
+            if self._directory is None:
+                self._directory = self.again(self._load, "the directory")
+            elif abs(now_ms - self._tried_at_ms) >= DIRECTORY_EVERY_MS:
+                try:
+                    self._directory = self._load()
+                except TryAgain as error:
+                    log.warning("the directory stays as it is: %s", error)
+            return self._directory
+
+    def renewed(self, received_at_ms: int) -> Directory:
+        """A directory that was read after `received_at_ms`."""
+        with self._lock:
+            if self._directory is None or self._directory.loaded_at_ms <= received_at_ms:
+                self._directory = self.again(self._load, "the directory")
+            return self._directory
+
+    def _load(self) -> Directory:
+        """Raises TryAgain whatever went wrong: without the directory nothing can be routed."""
+        self._tried_at_ms = self.now_ms()
+        try:
+            return self._load_directory()
+        except Exception as error:
+            raise TryAgain(f"{type(error).__name__}: {error}") from error
+
+    def decode(self, part: Range, state: DecodeState) -> tuple[Decoded, list[bytes]]:
+        """The range, decoded, and the frames on which our decoding failed. Raises Stopped."""
+        directory = self.directory()
+        decoded, bad = _decode_around(part, directory, state)
+        if decoded.strangers and directory.loaded_at_ms <= decoded.received_at_ms:
+            # Enrolled or added since the directory was read? What was acknowledged is not refused for that.
+            decoded, bad = _decode_around(part, self.renewed(decoded.received_at_ms), state)
+        return decoded, bad
+
+    def set_aside(self, part: Range, frames: list[bytes], said: str) -> None:
+        """Keep frames that we cannot process, and tell."""
+        path = self.poison.set_aside(part.token, frames)
+        where = f"; kept in queue/poison/{path.name}" if path else ""
+        reason = f"a mistake of this server: {said}"[: REASON_MAX_CHARS - len(where)] + where
+        log.error("%s: %d frames set aside: %s", part.token, len(frames), said)
+        first = frames[0] if frames else b""
+        self.tell(Rejection("queue", part.queue, reason, self.now_ms(), first, count=len(frames)))
+
+
+def _decode_around(part: Range, directory: Directory, state: DecodeState) -> tuple[Decoded, list[bytes]]:
+    """Decode; when that fails, leave out the frames that fail alone."""
+    try:
+        return decode(part.frames, directory, state), []
+    except Exception:
+        log.exception("decoding %s failed; looking for the frame", part.token)
+    good, bad = [], []
+    for item in part.frames:
+        try:
+            decode([item], directory, state)
+        except Exception:
+            bad.append(item[1])
+        else:
+            good.append(item)
+    return decode(good, directory, state), bad

@@ -1,0 +1,62 @@
+"""Every read of the intake from the business tables."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
+
+from django.db.models import QuerySet, Sum
+
+from forestall.estate.models import Asset, Client, Collector
+from forestall.estate.tenancy import Scope
+from forestall.intake.models import RejectedInput
+from forestall.intake.route import Directory, RoutedAsset, RoutedCollector
+from forestall.kernel.clock import Clock, to_ms
+
+PAGE_MAX = 500
+
+
+def load_directory(scope: Scope, clock: Clock) -> Directory:
+    """The estate as routing needs it: assets that are not archived, collectors that are not revoked."""
+    loaded_at_ms = to_ms(clock.now())
+    assets = Asset.objects.of(scope).filter(archived_at=None).values_list("id", "client", "name", "addresses")
+    collectors = Collector.objects.of(scope).filter(revoked_at=None).values_list("id", "client", "asset")
+    zones = Client.objects.of(scope).exclude(timezone="UTC").values_list("id", "timezone")
+    return Directory(
+        [
+            RoutedAsset(identifier, client, name, tuple(text for text in addresses if isinstance(text, str)))
+            for identifier, client, name, addresses in assets
+        ],
+        [RoutedCollector(*row) for row in collectors],
+        zones=dict(zones),
+        loaded_at_ms=loaded_at_ms,
+    )
+
+
+def list_rejected(
+    scope: Scope, *, door: str = "", client: str = "", before: datetime | None = None, limit: int = 100
+) -> Sequence[RejectedInput]:
+    """Refused input, the latest first. What belongs to no client is seen by those who see every client."""
+    rows = _rejected(scope)
+    if door:
+        rows = rows.filter(door=door)
+    if client:
+        rows = rows.filter(client=client)
+    if before is not None:
+        rows = rows.filter(last_at__lt=before)
+    return list(rows.select_related("client").order_by("-last_at")[: min(limit, PAGE_MAX)])
+
+
+def find_rejected(scope: Scope, identifier: str) -> RejectedInput | None:
+    """One row, or None when there is none that the scope sees."""
+    return _rejected(scope).select_related("client").filter(pk=identifier).first()
+
+
+def count_rejected(scope: Scope, *, since: datetime) -> int:
+    """How many records were refused since then (rows whose last one is not older)."""
+    total = _rejected(scope).filter(last_at__gte=since).aggregate(total=Sum("count"))["total"]
+    return int(total or 0)
+
+
+def _rejected(scope: Scope) -> QuerySet[RejectedInput]:
+    """The gate: a row without a client is no client's, so `of` hides it from every narrower scope."""
+    return cast("QuerySet[RejectedInput]", RejectedInput.objects.of(scope))
