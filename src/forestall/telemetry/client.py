@@ -9,11 +9,20 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from forestall.telemetry.schema import CREATE, DATABASE
+from forestall.kernel.errors import Trouble
+from forestall.telemetry.schema import CREATE, DATABASE, VERSION
 
 CONNECT_S = 3
 ANSWER_S = 30
+INSERT_S = 120  # an insert may wait for seconds while the store merges
+COMMAND_S = 120
+# ClickHouse's codes for an insert that can never succeed, because of what is in it. Whatever else goes wrong
+# with an insert (memory, disk, a missing table, a wrong key) may be put right, so it is made again.
+NEVER = frozenset(
+    {6, 7, 16, 20, 26, 27, 33, 36, 38, 41, 44, 50, 53, 62, 69, 70, 72, 117, 131, 321, 349, 354, 497}
+)
 WAIT_STEP_S = 0.1
+BUSY = frozenset({202, 209, 210})  # too many queries at once, trouble of the network
 
 
 class StoreUnavailable(Exception):
@@ -46,7 +55,7 @@ class Store:
     def select(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = ANSWER_S
     ) -> list[Sequence[Any]]:
-        """The rows of a query. Raises StoreUnavailable, StoreRefused."""
+        """The rows of a query. Raises StoreUnavailable, StoreRefused (code 159: it took longer)."""
         settings = {"max_execution_time": max(1, round(timeout_s)), "timeout_overflow_mode": "throw"}
         with _trouble():
             found = self._client().query(sql, parameters=dict(parameters or {}), settings=settings)
@@ -55,18 +64,28 @@ class Store:
     def command(self, sql: str) -> Any:
         """A statement without rows. Raises StoreUnavailable, StoreRefused."""
         with _trouble():
-            return self._client().command(sql)
+            return self._client(COMMAND_S).command(sql)
 
     def insert(self, table: str, columns: Sequence[str], stream: bytes, *, token: str) -> None:
-        """Insert an Arrow stream; the same token again changes nothing. Raises as `select`."""
-        with _trouble():
-            self._client().raw_insert(
-                f"{DATABASE}.{table}",
-                column_names=list(columns),
-                insert_block=stream,
-                settings={"insert_deduplication_token": token, "insert_deduplicate": 1},
-                fmt="ArrowStream",
-            )
+        """Insert an Arrow stream; the same token again changes nothing.
+
+        Raises StoreRefused for what the store will never take, StoreUnavailable for everything else.
+        """
+        settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+        try:
+            with _trouble():
+                self._client(INSERT_S).raw_insert(
+                    f"{DATABASE}.{table}",
+                    column_names=list(columns),
+                    insert_block=stream,
+                    # the index of words is built when parts are merged: a third less work for an insert
+                    settings=settings | {"materialize_skip_indexes_on_insert": 0},
+                    fmt="ArrowStream",
+                )
+        except StoreRefused as refused:
+            if refused.code in NEVER:
+                raise
+            raise StoreUnavailable(str(refused)) from refused
 
     def wait_ready(self, timeout_s: float) -> None:
         """Return when the store answers. Raises StoreUnavailable when it does not in time."""
@@ -81,17 +100,30 @@ class Store:
                 time.sleep(WAIT_STEP_S)
 
     def ensure_schema(self) -> None:
-        """Make the tables that are not there."""
+        """Make the tables that are not there.
+
+        Raises Trouble when they are of a newer version, StoreUnavailable, StoreRefused.
+        """
         for statement in CREATE:
             self.command(statement)
+        there = int(self.select(f"SELECT max(version) FROM {DATABASE}.about")[0][0])
+        if there > VERSION:
+            raise Trouble(
+                f"the telemetry has version {there}, this Forestall knows versions up to {VERSION}",
+                "Install the newer Forestall that wrote it.",
+            )
+        if there < VERSION:
+            self.command(f"INSERT INTO {DATABASE}.about (version) VALUES ({VERSION})")
 
-    def _client(self) -> Client:
-        found: Client | None = getattr(self._local, "client", None)
+    def _client(self, answer_s: int = ANSWER_S) -> Client:
+        """This thread's client whose requests may take `answer_s`."""
+        clients: dict[int, Client] = self._local.__dict__.setdefault("clients", {})
+        found = clients.get(answer_s)
         if found is None:
-            found = self._local.client = clickhouse_connect.get_client(
+            found = clients[answer_s] = clickhouse_connect.get_client(
                 **self._where,
                 connect_timeout=CONNECT_S,
-                send_receive_timeout=ANSWER_S,
+                send_receive_timeout=answer_s,
                 compress=False,
                 autogenerate_session_id=False,
                 query_limit=0,
@@ -112,7 +144,7 @@ class _trouble:
         if (
             isinstance(error, OSError | OperationalError)
             or "HTTPConnectionPool" in text
-            or "status 503" in text
+            or getattr(error, "code", None) in BUSY
         ):
             raise StoreUnavailable(text) from error
         code = getattr(error, "code", None)

@@ -14,9 +14,10 @@ import re
 import signal
 import socket
 import threading
+import time
 import urllib.parse
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,13 +28,19 @@ import lz4.frame
 import zstandard
 
 from forestall.kernel.errors import Trouble
+from forestall.telemetry.schema import DATABASE
+from forestall.telemetry.screen import DATABASE_OF_FILES, refusal
 
 BODY_MAX_BYTES = 256 << 20
 PLAIN_MAX_BYTES = 512 << 20
+DISCARD_MAX_BYTES = 1 << 20
 SESSIONS = 8
 WAIT_FOR_SESSION_S = 30.0
 QUERY_MAX_S = 60
 CONNECTIONS_MAX = 64
+WAIT_FOR_ROOM_S = 5.0
+HEALTH_S = 5.0
+STOP_S = 15.0
 IDLE_S = 120
 # Settings that a caller may set; anything else in the address is ignored.
 SETTINGS = frozenset(
@@ -50,28 +57,26 @@ SETTINGS = frozenset(
         "max_threads",
         "date_time_input_format",
         "session_timezone",
+        "async_insert",
+        "materialize_skip_indexes_on_insert",
     )
 )
 INSERT = re.compile(r"(?is)^\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)\s*;?\s*$")
 INSERT_HEAD = re.compile(rb"(?is)^\s*INSERT\s+INTO\s[^\n]+?\sFORMAT\s+\w+\s*$")
 FORMAT = re.compile(r"(?is)\bFORMAT\s+(\w+)\s*;?\s*$")
+SETTINGS_CLAUSE = re.compile(r"(?is)\bSETTINGS\s+\w+\s*=[^()]*$")
+SELECTS = re.compile(r"(?is)[\s(]*(SELECT|WITH)\b")
 SETTING_VALUE = re.compile(r"[\w.:/+ -]{1,200}")
-# Table functions that reach outside the store's own tables.
-OUTSIDE = re.compile(
-    r"(?i)\b(file|url|s3|s3cluster|remote|remotesecure|cluster|clusterallreplicas|executable|hdfs|azureblobstorage"
-    r"|mysql|postgresql|mongodb|sqlite|odbc|jdbc|redis|iceberg|deltalake|hudi|input|python|gcs|filecluster"
-    r"|urlcluster)\s*\("
-)
-
 log = logging.getLogger("store")
 
 
 class Refused(Exception):
-    """A request that is not carried out; `status` is HTTP's."""
+    """A request that is not carried out; `status` is HTTP's, `code` ClickHouse's."""
 
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, status: int, code: int, text: str) -> None:
+        super().__init__(f"Code: {code}. {text}")
         self.status = status
+        self.code = code
 
 
 class Engine:
@@ -80,56 +85,88 @@ class Engine:
     def __init__(self, path: Path, memory_bytes: int) -> None:
         from chdb import session
 
+        # Limits of the whole process are options of the path; limits of one query are settings of a session.
+        where = f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={memory_bytes // 8}"
         self._pool: SimpleQueue[Any] = SimpleQueue()
         for _ in range(SESSIONS):
-            one: Any = session.Session(str(path))  # type: ignore[no-untyped-call]
+            one: Any = session.Session(where)  # type: ignore[no-untyped-call]
             one.query(
                 f"SET max_memory_usage={memory_bytes // 2}, max_execution_time={QUERY_MAX_S}, max_threads=2"
             )
+            # An insert is one block, so that what its token stands for does not depend on how it is cut.
             one.query("SET max_insert_block_size=4000000, min_insert_block_size_rows=0")
+            one.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
             self._pool.put(one)
-        self._all = self._pool.qsize()
+
+    def close(self, timeout_s: float) -> bool:
+        """Wait until no statement runs, and let none begin; whether all ended in time."""
+        deadline = time.monotonic() + timeout_s
+        for _ in range(SESSIONS):
+            try:
+                self._pool.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return False
+        return True
+
+    def answers(self) -> bool:
+        """Whether a statement can be carried out now."""
+        with self.session(HEALTH_S) as one:
+            return bool(one.query("SELECT 1", "TSV").bytes() == b"1\n")
 
     @contextmanager
-    def session(self) -> Any:
+    def session(self, timeout_s: float = WAIT_FOR_SESSION_S) -> Iterator[Any]:
         """A session for one statement. Raises Refused (503) when all stay busy."""
         try:
-            one = self._pool.get(timeout=WAIT_FOR_SESSION_S)
+            one = self._pool.get(timeout=timeout_s)
         except Empty:
-            raise Refused(503, "every session of the store is busy; try again") from None
+            raise Refused(503, 202, "every session of the store is busy: try again") from None
         try:
             yield one
         finally:
             self._pool.put(one)
 
     def run(self, sql: str, body: bytes, query: dict[str, str]) -> tuple[bytes, dict[str, str]]:
-        """A statement's answer and its headers. Raises RuntimeError with ClickHouse's own text."""
-        if OUTSIDE.search(re.sub(r"'(?:[^'\\]|\\.)*'", "''", sql)):
-            raise Refused(403, "Code: 497. this store reads its own tables only")
+        """A statement's answer and its headers. Raises Refused, RuntimeError with ClickHouse's own text."""
+        if why := refusal(sql):
+            raise Refused(403, 497, why)
         settings = {name: value for name, value in query.items() if name in SETTINGS}
-        wrong = [name for name, value in settings.items() if not SETTING_VALUE.fullmatch(value)]
-        if wrong:
-            raise Refused(400, f"Code: 36. the value of {wrong[0]} is not one")
+        for name, value in settings.items():
+            if not SETTING_VALUE.fullmatch(value):
+                raise Refused(400, 36, f"{value!r} is not a value of {name}")
+        # never chdb's own default database, which takes names of tables for names of files
+        database = query.get("database") or DATABASE
+        database = DATABASE if database == DATABASE_OF_FILES else database
+        if not re.fullmatch(r"\w{1,64}", database):
+            raise Refused(400, 36, f"{database!r} is not the name of a database")
         with self.session() as one:
-            if query.get("database"):
-                one.query(f"USE `{query['database'].replace('`', '')}`")
+            one.query(f"USE `{database}`")
             found = INSERT.match(sql)
             if found and body:
-                into = f"INSERT INTO {found['into']}"
-                if settings:
-                    into += " SETTINGS " + ", ".join(f"{name}='{value}'" for name, value in settings.items())
-                with one.send_insert(into, found["format"]) as stream:
-                    stream.append(body)
-                    written = stream.finish().rows_written
-                return b"", {"X-ClickHouse-Summary": f'{{"written_rows":"{written}"}}'}
+                return self._insert(one, found, body, settings)
             named = FORMAT.search(sql)
             kind = named[1] if named else query.get("default_format", "TabSeparated")
-            if settings and re.match(r"(?i)\s*(SELECT|WITH)\b", sql):
-                sql = FORMAT.sub("", sql).rstrip("; \n")
-                sql += " SETTINGS " + ", ".join(f"{name}='{value}'" for name, value in settings.items())
+            sql = FORMAT.sub("", sql).rstrip("; \n")
+            if SELECTS.match(sql):
+                sql = _with_settings(sql, settings)
             params = {name[6:]: value for name, value in query.items() if name.startswith("param_")}
             answer = one.query(sql, kind, params=params or None)
             return answer.bytes() or b"", {"X-ClickHouse-Format": kind}
+
+    def _insert(
+        self, one: Any, found: re.Match[str], body: bytes, settings: dict[str, str]
+    ) -> tuple[bytes, dict[str, str]]:
+        into = _with_settings(f"INSERT INTO {found['into']}", settings)
+        with one.send_insert(into, found["format"]) as stream:
+            stream.append(body)
+            written = stream.finish().rows_written
+        return b"", {"X-ClickHouse-Summary": f'{{"written_rows":"{written}"}}'}
+
+
+def _with_settings(sql: str, settings: dict[str, str]) -> str:
+    if not settings:
+        return sql
+    joined = ", ".join(f"{name}='{value}'" for name, value in settings.items())
+    return f"{sql}\n{', ' if SETTINGS_CLAUSE.search(sql) else 'SETTINGS '}{joined}"
 
 
 def plain(body: bytes, encoding: str) -> bytes:
@@ -146,11 +183,11 @@ def plain(body: bytes, encoding: str) -> bytes:
                 reader = zstandard.ZstdDecompressor().stream_reader(body)
                 out = reader.read(PLAIN_MAX_BYTES + 1)
             case _:
-                raise Refused(415, f"the encoding {encoding!r} is not known here")
+                raise Refused(415, 36, f"the encoding {encoding!r} is not known here")
     except (zlib.error, RuntimeError, zstandard.ZstdError) as error:
-        raise Refused(400, f"the body is not {encoding}: {error}") from error
+        raise Refused(400, 354, f"the body is not {encoding}: {error}") from error
     if len(out) > PLAIN_MAX_BYTES:
-        raise Refused(413, f"a body has at most {PLAIN_MAX_BYTES} bytes when unpacked")
+        raise Refused(413, 354, f"a body has at most {PLAIN_MAX_BYTES} bytes when unpacked")
     return out
 
 
@@ -176,12 +213,12 @@ class Handler(BaseHTTPRequestHandler):
         address = urllib.parse.urlparse(self.path)
         query = dict(urllib.parse.parse_qsl(address.query, keep_blank_values=True))
         try:
-            body = self._body()
-            if address.path in ("/ping", "/healthz"):
+            if address.path == "/ping" or (address.path == "/healthz" and self.server.engine.answers()):
+                self._body()
                 self._answer(200, b"Ok.\n", {})
                 return
             self._authenticate(query)
-            body = plain(body, self.headers.get("Content-Encoding") or "")
+            body = plain(self._body(), self.headers.get("Content-Encoding") or "")
             sql = query.pop("query", "")
             if not sql:
                 head, _, rest = body.partition(b"\n")
@@ -189,15 +226,19 @@ class Handler(BaseHTTPRequestHandler):
             answer, headers = self.server.engine.run(sql, body, query)
             self._answer(200, answer, headers)
         except Refused as refused:
-            self._answer(refused.status, str(refused).encode(), {"X-ClickHouse-Exception-Code": "1"})
-        except (ValueError, UnicodeDecodeError) as error:
-            self._answer(400, f"bad request: {error}".encode(), {"X-ClickHouse-Exception-Code": "1"})
+            self._answer(
+                refused.status, str(refused).encode(), {"X-ClickHouse-Exception-Code": str(refused.code)}
+            )
+        except ValueError as error:
+            self._answer(400, f"bad request: {error}".encode(), {"X-ClickHouse-Exception-Code": "62"})
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except Exception as error:
             # chdb raises RuntimeError with ClickHouse's text; whatever it is, the caller must hear it
             code = re.search(r"Code: (\d+)", str(error))
-            self._answer(500, str(error).encode(), {"X-ClickHouse-Exception-Code": code[1] if code else "1"})
+            self._answer(
+                500, str(error).encode(), {"X-ClickHouse-Exception-Code": code[1] if code else "1002"}
+            )
 
     def _body(self) -> bytes:
         if "chunked" in (self.headers.get("Transfer-Encoding") or ""):
@@ -206,7 +247,7 @@ class Handler(BaseHTTPRequestHandler):
                 total += size
                 if total > BODY_MAX_BYTES:
                     self.close_connection = True
-                    raise Refused(413, f"a body has at most {BODY_MAX_BYTES} bytes")
+                    raise Refused(413, 354, f"a body has at most {BODY_MAX_BYTES} bytes")
                 parts.append(self.rfile.read(size))
                 self.rfile.readline(8)
             self.rfile.readline(8)
@@ -214,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         if size > BODY_MAX_BYTES:
             self.close_connection = True
-            raise Refused(413, f"a body has at most {BODY_MAX_BYTES} bytes")
+            raise Refused(413, 354, f"a body has at most {BODY_MAX_BYTES} bytes")
         return self.rfile.read(size)
 
     def _authenticate(self, query: dict[str, str]) -> None:
@@ -223,7 +264,15 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "Basic":
             given = base64.b64decode(basic).decode().partition(":")[2]
         if not hmac.compare_digest(given.encode(), self.server.key.encode()):
-            raise Refused(401, "Code: 516. the key of this store is needed")
+            self._discard()
+            raise Refused(401, 516, "the key of this store is needed")
+
+    def _discard(self) -> None:
+        """Read a small body away, so that the answer arrives; what is larger breaks the connection."""
+        self.close_connection = True
+        size = self.headers.get("Content-Length") or "0"
+        if size.isdigit() and int(size) <= DISCARD_MAX_BYTES:
+            self.rfile.read(int(size))
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         if status == 200 and len(body) > 4096 and "gzip" in (self.headers.get("Accept-Encoding") or ""):
@@ -238,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Bounded: at most CONNECTIONS_MAX at a time, the rest wait to be accepted."""
+    """Bounded: at most CONNECTIONS_MAX at a time; the rest wait a while to be accepted, then are closed."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -250,7 +299,9 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._room.acquire()
+        if not self._room.acquire(timeout=WAIT_FOR_ROOM_S):
+            self.shutdown_request(request)
+            return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: socket.socket, client_address: Any) -> None:  # type: ignore[override]
@@ -285,6 +336,8 @@ def serve(
     ready()
     server.serve_forever(poll_interval=0.2)
     server.server_close()
+    if not engine.close(STOP_S):
+        log.warning("statements that still run are broken off; what was not acknowledged comes again")
 
 
 def main() -> None:
