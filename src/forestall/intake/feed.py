@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,14 +17,27 @@ from forestall.intake.values import REASON_MAX_CHARS, Refused, Rejection, TryAga
 from forestall.kernel.clock import Clock, to_ms
 
 DIRECTORY_EVERY_MS = 10_000
-BACKOFF_FIRST_S = 0.25
-BACKOFF_MAX_S = 15.0
 MISTAKES_MAX = 4
 REJECTIONS_MAX = 10_000
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the pump looks, and how patient it is.
+
+    `judge_stuck_ms`: after that the store side does not wait for the judge side's decoding any more.
+    """
+
+    poll_s: float = 0.4
+    tick_every_ms: int = 1_000
+    checkpoint_every_ms: int = 10_000
+    judge_stuck_ms: int = 2_000
+    backoff_first_s: float = 0.25
+    backoff_max_s: float = 15.0
 
 
 class Stopped(Exception):
@@ -33,8 +47,11 @@ class Stopped(Exception):
 class Feed:
     """Shared by two threads."""
 
-    def __init__(self, root: Path, *, load_directory: Callable[[], Directory], clock: Clock) -> None:
+    def __init__(
+        self, root: Path, *, load_directory: Callable[[], Directory], clock: Clock, pace: Pace
+    ) -> None:
         self.root = root
+        self.pace = pace
         self.poison = Poison(root / "poison")
         self.stopping = threading.Event()
         self._clock = clock
@@ -55,7 +72,7 @@ class Feed:
 
     def again(self, what: Callable[[], Result], name: str) -> Result:
         """Call until it does not raise TryAgain. Raises Stopped, and what else it raises."""
-        pause = BACKOFF_FIRST_S
+        pause = self.pace.backoff_first_s
         while True:
             try:
                 return what()
@@ -63,7 +80,7 @@ class Feed:
                 log.warning("%s must wait %.2g s: %s", name, pause, error)
                 if self.stopping.wait(pause):
                     raise Stopped from error
-                pause = min(pause * 2, BACKOFF_MAX_S)
+                pause = min(pause * 2, self.pace.backoff_max_s)
 
     def attempt(self, what: Callable[[], None], part: Range, name: str) -> None:
         """Hand a range to a consumer. TryAgain: as long as it takes. Refused, or MISTAKES_MAX other errors:

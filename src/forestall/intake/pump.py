@@ -1,10 +1,10 @@
-"""Drives the queues: frames are read, decoded once, and given to two consumers that never wait for each other.
+"""Drives the queues: frames are read, decoded once, and given to two sides that never wait for each other.
 
 The **judge** side may never be held up by the store; the **store** side may stall for as long as the store is
 down, the queue grows on the disk meanwhile. In step, the store side takes what the judge side has decoded;
 behind, it reads and decodes for itself from its own place. Each side has its place on the disk:
 
-- judge: places and the judge's own state are one file, written every CHECKPOINT_EVERY_MS. After a crash both
+- judge: places and the judge's own state are one file, written every 10 s. After a crash both
   go back together, and the same observations give the same transitions again.
 - store: the range that is about to be written is in the file before it is written. After a crash the same
   range is written with the same token, which the store recognises.
@@ -17,12 +17,12 @@ Wiring (processes/watch.py):
                 clock=SystemClock(), reject=record_rejections, on_failure=exit_at_once)
     pump.start(); …; pump.stop()
 
-`judge` and `store` are the protocols in `intake.sides`. Every method of a side is called from that side's own
-thread (so close old database connections there), `load_directory` from both (one at a time), `reject` from
-the judge's. TryAgain from any of them: the same call again, with growing pauses, as long as it takes. Refused,
-or another exception four times over: the frames are set aside under `queue/poison/`, a rejected row says so,
-and the rest goes on. An exception of `tick` or `save` ends the pump (`on_failure`): the process exits and goes
-on from its checkpoints.
+`judge` and `store` are the protocols in `intake.sides`. Every method of a side is called from that side's
+own thread (so close old database connections there), `load_directory` from both (one at a time), `reject`
+from the judge's. TryAgain from any of them: the same call again, with growing pauses, as long as it takes.
+Refused, or another exception four times over: the frames are set aside under `queue/poison/`, a rejected row
+says so, and the rest goes on. An exception of `tick` or `save` ends the pump (`on_failure`): the process
+exits and goes on from its checkpoints.
 """
 
 import logging
@@ -33,7 +33,7 @@ from pathlib import Path
 
 from forestall.intake.cursors import BEGINNING, QueuePlace
 from forestall.intake.envelope import decode_envelope
-from forestall.intake.feed import Feed, Stopped
+from forestall.intake.feed import Feed, Pace, Stopped
 from forestall.intake.queue import QueueReader
 from forestall.intake.ranges import list_queues
 from forestall.intake.route import Directory
@@ -41,7 +41,7 @@ from forestall.intake.sides import Handing, JudgeRun, JudgeSide, StoreRun, Store
 from forestall.intake.values import Rejection
 from forestall.kernel.clock import Clock
 
-__all__ = ["Gauges", "JudgeSide", "Pump", "StoreSide"]
+__all__ = ["Gauges", "JudgeSide", "Pace", "Pump", "StoreSide"]
 
 STOP_TIMEOUT_S = 30.0
 
@@ -77,12 +77,13 @@ class Pump:
         clock: Clock,
         reject: Callable[[Sequence[Rejection]], object],
         on_failure: Callable[[BaseException], None] | None = None,
+        pace: Pace = Pace(),
     ) -> None:
         cursors = root / "cursors"
         cursors.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root = root
         self._on_failure = on_failure
-        self._feed = Feed(root, load_directory=load_directory, clock=clock)
+        self._feed = Feed(root, load_directory=load_directory, clock=clock, pace=pace)
         self._handing = Handing()
         self._judge = JudgeRun(self._feed, judge, self._handing, path=cursors / "judge", reject=reject)
         self._store = StoreRun(self._feed, store, self._handing, path=cursors / "store")

@@ -15,11 +15,7 @@ from forestall.intake.queue import Position, QueueReader
 from forestall.intake.ranges import Range, list_queues, read_exactly, read_range
 from forestall.intake.values import Rejection, TryAgain
 
-POLL_S = 0.4
-TICK_EVERY_MS = 1_000
-CHECKPOINT_EVERY_MS = 10_000
 HANDED_MAX = 4  # decoded ranges that wait for the store side; more, and it reads for itself
-JUDGE_STUCK_MS = 2_000  # after that the store side does not wait for the judge side's decoding
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +136,13 @@ class JudgeRun:
                 self._step(queue)
             self._tell_rejections()
             self._keep_time()
-            if self._dirty and abs(self._feed.now_ms() - self._saved_at_ms) >= CHECKPOINT_EVERY_MS:
+            if (
+                self._dirty
+                and abs(self._feed.now_ms() - self._saved_at_ms) >= self._feed.pace.checkpoint_every_ms
+            ):
                 self.save()
             if not self._behind:
-                self._feed.stopping.wait(POLL_S)
+                self._feed.stopping.wait(self._feed.pace.poll_s)
 
     def save(self) -> None:
         """Make places and state durable as one, then let go of what both sides have passed."""
@@ -188,7 +187,7 @@ class JudgeRun:
 
     def _keep_time(self) -> None:
         now_ms = min(self._behind.values(), default=self._feed.now_ms())
-        if abs(now_ms - self._ticked_at_ms) < TICK_EVERY_MS:
+        if abs(now_ms - self._ticked_at_ms) < self._feed.pace.tick_every_ms:
             return
         self._ticked_at_ms = now_ms
         self._dirty = True
@@ -236,7 +235,7 @@ class StoreRun:
                 self.save()
             with self._handing.news:
                 if not self._feed.stopping.is_set():
-                    self._handing.news.wait(POLL_S)
+                    self._handing.news.wait(self._feed.pace.poll_s)
 
     def save(self) -> None:
         """Make the places durable."""
@@ -282,4 +281,4 @@ class StoreRun:
         if at != judged:
             since_ms = now_ms
         self._stuck[queue] = (judged, since_ms)
-        return abs(now_ms - since_ms) >= JUDGE_STUCK_MS
+        return abs(now_ms - since_ms) >= self._feed.pace.judge_stuck_ms
