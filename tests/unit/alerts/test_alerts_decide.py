@@ -41,9 +41,10 @@ def place(name: str, parent: str | None = None, client: str = CLIENT, site: str 
     return Place(id=name, client=client, name=name, parent=parent, site=site)
 
 
-TREE = {
-    p.id: p for p in [place("switch"), place("host", "switch"), *(place(f"s{n}", "host") for n in range(6))]
-}
+SERVICES = [place(f"s{n}", "host") for n in range(6)]
+TREE = {p.id: p for p in [place("switch"), place("host", "switch"), *SERVICES]}
+HARD = [State.SILENT, State.OUT_OF_SPEC, State.BREAKING]
+RECENT = timedelta(minutes=15)
 
 
 def wrong(name: str, asset: str, *, ago_s: float = 0, state: State = State.BREAKING, cause: str = "", **more):
@@ -319,7 +320,7 @@ class AlertLives(RuleBasedStateMachine):
             now=self.now,
             findings=dict(self.wrong),
             alerts=tuple(
-                a for a in recent if a.recovered_at is None or self.now - a.recovered_at < timedelta(minutes=15)
+                a for a in recent if a.recovered_at is None or self.now - a.recovered_at < RECENT
             ),
             places=TREE,
             windows=tuple(w for w in self.windows if w.ends_at > self.now),
@@ -343,7 +344,8 @@ class AlertLives(RuleBasedStateMachine):
                 self.alerts[key] = _fields(
                     standing(key, change.group.root, *(f.id for f in change.group.findings)),
                     cause_key=change.group.cause_key, told_at=None, tell_at=change.tell_at,
-                    opened_at=self.now, severity=change.group.severity, title=change.title, reason=change.reason,
+                    opened_at=self.now, severity=change.group.severity,
+                    title=change.title, reason=change.reason,
                 )  # fmt: skip
             case Reopened():
                 alert = self.alerts[change.alert]
