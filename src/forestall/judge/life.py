@@ -37,6 +37,7 @@ class Life(msgspec.Struct, array_like=True):
     days_left: float = math.inf
     said: str = ""
     answer: str = ""
+    rise: float = 0.0  # by how much the value rose when that was too much
 
     @property
     def idle(self) -> bool:
@@ -95,6 +96,8 @@ def live(life: Life, rule: Rule, *, at_ms: int, value: float, before: float, gap
             if at_ms - grade.clear_ms >= rule.back_ms:
                 grade.active, grade.since_ms, grade.count, grade.clear_ms = False, UNSET, 0, UNSET
         elif reached(rule, level, value, before):
+            if rule.op is Op.RISES:
+                life.rise = value - before
             if grade.since_ms == UNSET or gap:
                 grade.since_ms, grade.count = at_ms, 0
             grade.count += 1

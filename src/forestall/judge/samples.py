@@ -225,7 +225,7 @@ class SampleJudge:
                     rule,
                     level,
                     item=item,
-                    value=value,
+                    value=life.rise if rule.op is Op.RISES else value,
                     held_ms=at_ms - since,
                     days_left=life.days_left,
                     said=life.said,

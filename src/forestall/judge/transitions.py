@@ -19,12 +19,15 @@ class Estate:
         self.assets: dict[int, JudgedAsset] = {}
         self.troubles: list[str] = []  # overrides that no longer fit, in words
         self._resolved: dict[tuple[str, str], dict[str, Rule]] = {}
+        self._looking: dict[tuple[int, Look], list[Rule]] = {}  # by id of a resolved dict, which stays alive
 
     def rules_of(self, asset: int) -> dict[str, Rule]:
         """The rules of an asset by name, without those that are off; none when the asset is unknown."""
         known = self.assets.get(asset)
         if known is None:
             return {}
+        if not known.overrides and (known.kind, "") in self._resolved:
+            return self._resolved[(known.kind, "")]
         spelled = [(one.rule, one.place, one.settings) for one in known.overrides]
         key = (known.kind, json.dumps(spelled, sort_keys=True) if spelled else "")
         found = self._resolved.get(key)
@@ -39,7 +42,13 @@ class Estate:
 
     def looking(self, asset: int, look: Look) -> list[Rule]:
         """The asset's rules that look at one kind of thing."""
-        return [rule for rule in self.rules_of(asset).values() if rule.look is look]
+        rules = self.rules_of(asset)
+        if not rules:
+            return []
+        found = self._looking.get((id(rules), look))
+        if found is None:
+            found = self._looking[(id(rules), look)] = [one for one in rules.values() if one.look is look]
+        return found
 
 
 def make_transition(
