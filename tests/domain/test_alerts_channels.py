@@ -22,9 +22,8 @@ HOOK = {"url": "https://hook.example/x", "secret": SECRET}
 
 
 def make(**fields) -> Channel:
-    return create_channel(
-        EVERYTHING, **{"notifier": "webhook", "title": "Hook", "given": HOOK, "now": START} | fields
-    )
+    plain = {"notifier": "webhook", "title": "Hook", "given": HOOK, "now": START}
+    return create_channel(EVERYTHING, **plain | fields)
 
 
 def test_a_secret_is_sealed_and_opens_only_to_send():

@@ -1,6 +1,7 @@
 """Findings in the database: applied once, their history, lists, counts, overrides, the gate."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -63,10 +64,7 @@ def test_late_data_may_end_what_silence_began():
 
 def test_transitions_of_what_is_gone_or_of_another_client_are_left_out():
     asset, stranger = make_asset(), make_client()
-    wrong = transition(asset)
-    wrong = type(wrong)(
-        **{name: getattr(wrong, name) for name in wrong.__dataclass_fields__} | {"client": stranger.pk}
-    )
+    wrong = replace(transition(asset), client=stranger.pk)
     gone = make_asset(archived_at=START)
     applied = actions.apply([wrong, transition(gone)], now=START)
     assert (applied.skipped, Finding.objects.count()) == (2, 0)
@@ -102,13 +100,9 @@ def test_findings_of_an_archived_asset_end():
 def test_the_list_is_worst_first_and_pages_without_gaps():
     states = [State.DRIFTING, State.SILENT, State.OUT_OF_SPEC, State.BREAKING]
     client = make_client()
-    actions.apply(
-        [
-            transition(make_asset(client), states[n % 4], at=START + timedelta(seconds=n // 8))
-            for n in range(23)
-        ],
-        now=START,
-    )
+    for n in range(23):
+        at = START + timedelta(seconds=n // 8)
+        actions.apply([transition(make_asset(client), states[n % 4], at=at)], now=START)
     seen, after = [], None
     while True:
         page = queries.list_open(EVERYTHING, after=after, most=5)

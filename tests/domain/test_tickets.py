@@ -96,7 +96,7 @@ def test_work_by_hand_from_open_to_closed_is_on_the_timeline_and_in_the_journal(
     page = queries.page_of(EVERYTHING, ticket.pk, now=START + timedelta(hours=2))
     assert page.spent == timedelta(minutes=12)
     assert [entry.kind for entry in page.timeline].count("status") == 2
-    assert page.ticket.closed_at == end
+    assert page.ticket.closed_at == START + timedelta(hours=1)
     kinds = list(JournalEntry.objects.filter(subject=ticket.pk).values_list("kind", flat=True))
     assert kinds[0] == "ticket.opened"
     assert kinds[-1] == "ticket.closed"
