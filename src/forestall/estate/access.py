@@ -17,7 +17,7 @@ from forestall.estate.values import RIGHTS, ROLE_RIGHTS, Role
 from forestall.journal.actions import append
 from forestall.kernel.errors import Trouble
 
-TOKEN_PREFIX = "fst_"
+TOKEN_PREFIX = "fst_"  # noqa: S105 - what secrets begin with
 USED_EVERY = timedelta(minutes=1)
 
 

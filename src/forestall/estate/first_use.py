@@ -29,9 +29,7 @@ def ensure_first_estate(*, hostname: str, networks: Sequence[str], addresses: Se
     which this machine sends to itself.
     """
     with transaction.atomic():
-        provider, fresh = Provider.objects.select_for_update().get_or_create(
-            id=1, defaults={"name": "Our company"}
-        )
+        _, fresh = Provider.objects.select_for_update().get_or_create(id=1, defaults={"name": "Our company"})
         if not fresh:
             return
         now = timezone.now()

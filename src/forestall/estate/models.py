@@ -117,7 +117,7 @@ class Tag(Identified):
 
 
 class Asset(Identified):
-    """A thing that is watched. `parent` is what it hangs on: when the parent is down, that explains this one."""
+    """A thing that is watched. `parent` is what it hangs on: a parent that is down explains this one."""
 
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="assets")
     site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="assets")
@@ -234,7 +234,7 @@ class SetupLink(models.Model):
 
 
 class ApiToken(Identified):
-    """A bearer token. What it may do never exceeds what its maker may do now, nor one client if it is bound."""
+    """A bearer token. It never exceeds what its maker may do now, nor one client if it is bound to one."""
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="api_tokens")
     client = models.ForeignKey(Client, null=True, on_delete=models.CASCADE)
@@ -248,7 +248,7 @@ class ApiToken(Identified):
 
 
 class ClientKey(models.Model):
-    """The data key of a client's secrets, wrapped with the installation's key that lies outside the database."""
+    """The data key of a client's secrets, wrapped with a key that lies outside the database."""
 
     client = models.OneToOneField(Client, primary_key=True, on_delete=models.CASCADE)
     wrapped = models.BinaryField(max_length=128)

@@ -1,0 +1,1 @@
+"""The agent: looks at its machine, asks what it was told to ask, spools on disk, sends over HTTPS."""

@@ -1,0 +1,301 @@
+"""Every write of the estate, each with its journal entry in the same transaction.
+
+What belongs to another client is refused as if it were not there. Trouble says what to write instead.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from forestall.estate.models import Asset, Client, Collector, Contact, Probe, Provider, Site, Tag
+from forestall.estate.queries import find_asset, find_client, find_collector, find_site
+from forestall.estate.tenancy import Scope
+from forestall.estate.values import ASSET_KINDS
+from forestall.journal.actions import append
+from forestall.kernel.errors import Trouble
+
+RANGES_MAX = 100
+ADDRESSES_MAX = 100
+TAGS_MAX = 50
+DEPTH_MAX = 20
+INTERVAL_LEAST_S, INTERVAL_MOST_S = 5, 7 * 86_400
+NAME_MAX_CHARS = 160
+
+
+def add_client(scope: Scope, *, name: str, timezone_name: str = "UTC") -> Client:
+    """A new client. Raises Trouble when the name is taken or the scope does not see all clients."""
+    if not scope.everything:
+        raise Trouble("only somebody who sees every client adds one", "Ask an owner.")
+    with transaction.atomic():
+        client = _made(
+            lambda: Client.objects.create(name=_name(name), timezone=timezone_name), "client", name
+        )
+        _journal(scope, "client_created", client.pk, client.pk, {"name": client.name})
+    return client
+
+
+def change_client(
+    scope: Scope,
+    client: Client,
+    *,
+    name: str,
+    keep_logs_days: int | None = None,
+    keep_samples_days: int | None = None,
+) -> Client:
+    """Another name or other terms of keeping."""
+    with transaction.atomic():
+        client.name, client.keep_logs_days, client.keep_samples_days = (
+            _name(name),
+            keep_logs_days,
+            keep_samples_days,
+        )
+        _made(
+            lambda: client.save(update_fields=["name", "keep_logs_days", "keep_samples_days"]), "client", name
+        )
+        _journal(scope, "client_changed", client.pk, client.pk, {"name": client.name})
+    return client
+
+
+def archive_client(scope: Scope, client: Client) -> None:
+    """The client and its assets are no longer watched; what was kept stays for its term."""
+    now = timezone.now()
+    with transaction.atomic():
+        Client.objects.of(scope).filter(pk=client.pk, archived_at=None).update(archived_at=now)
+        Asset.objects.of(scope).filter(client=client, archived_at=None).update(archived_at=now)
+        _journal(scope, "client_archived", client.pk, client.pk, {"name": client.name})
+
+
+def add_site(scope: Scope, *, client: str, name: str, ranges: Iterable[str] = (), address: str = "") -> Site:
+    """A new site with the networks that its collectors may ask."""
+    owner = _client(scope, client)
+    with transaction.atomic():
+        site = _made(
+            lambda: Site.objects.create(
+                client=owner, name=_name(name), ranges=_ranges(ranges), address=address
+            ),
+            "site",
+            name,
+        )
+        _journal(scope, "site_created", owner.pk, site.pk, {"name": site.name, "ranges": site.ranges})
+    return site
+
+
+def add_contact(
+    scope: Scope, *, client: str, name: str, email: str = "", phone: str = "", site: str = ""
+) -> Contact:
+    """A new contact of a client."""
+    owner = _client(scope, client)
+    place = _site(scope, owner, site)
+    with transaction.atomic():
+        contact = Contact.objects.create(client=owner, site=place, name=_name(name), email=email, phone=phone)
+        _journal(scope, "contact_created", owner.pk, contact.pk, {"name": contact.name})
+    return contact
+
+
+def add_asset(
+    scope: Scope,
+    *,
+    client: str,
+    name: str,
+    kind: str,
+    site: str = "",
+    parent: str = "",
+    addresses: Iterable[str] = (),
+    tags: Iterable[str] = (),
+    notes: str = "",
+) -> Asset:
+    """A new asset."""
+    owner = _client(scope, client)
+    fields = _asset_fields(scope, owner, kind=kind, site=site, parent=parent, addresses=addresses)
+    with transaction.atomic():
+        asset = _made(
+            lambda: Asset.objects.create(client=owner, name=_name(name), notes=notes, **fields), "asset", name
+        )
+        _tag(asset, tags)
+        _journal(scope, "asset_created", owner.pk, asset.pk, {"name": asset.name, "kind": kind})
+    return asset
+
+
+def change_asset(
+    scope: Scope,
+    asset: Asset,
+    *,
+    name: str,
+    kind: str,
+    site: str = "",
+    parent: str = "",
+    addresses: Iterable[str] = (),
+    tags: Iterable[str] = (),
+    notes: str = "",
+) -> Asset:
+    """Other particulars of an asset. Raises Trouble when it would hang on itself."""
+    fields = _asset_fields(scope, asset.client, kind=kind, site=site, parent=parent, addresses=addresses)
+    above, steps = fields["parent"], 0
+    while above is not None and steps < DEPTH_MAX:
+        if above.pk == asset.pk:
+            raise Trouble(f"{asset.name} would hang on itself", "Choose another parent.")
+        above, steps = above.parent, steps + 1
+    with transaction.atomic():
+        asset.name, asset.notes = _name(name), notes
+        for field, value in fields.items():
+            setattr(asset, field, value)
+        _made(asset.save, "asset", name)
+        _tag(asset, tags)
+        _journal(scope, "asset_changed", asset.client_id, asset.pk, {"name": asset.name, "kind": kind})
+    return asset
+
+
+def assign_address(scope: Scope, asset: Asset, address: str) -> None:
+    """What comes from that address is this asset's from now on."""
+    with transaction.atomic():
+        row = Asset.objects.of(scope).select_for_update().get(pk=asset.pk)
+        row.addresses = _addresses([*row.addresses, address])
+        row.save(update_fields=["addresses"])
+        _journal(scope, "asset_changed", row.client_id, row.pk, {"address": address})
+
+
+def archive_asset(scope: Scope, asset: Asset) -> None:
+    """The asset is no longer watched."""
+    with transaction.atomic():
+        Asset.objects.of(scope).filter(pk=asset.pk, archived_at=None).update(archived_at=timezone.now())
+        _journal(scope, "asset_archived", asset.client_id, asset.pk, {"name": asset.name})
+
+
+def add_probe(
+    scope: Scope,
+    *,
+    asset: Asset,
+    kind: str,
+    target: str,
+    settings: Mapping[str, Any] | None = None,
+    interval_s: int = 60,
+    collector: str = "",
+) -> Probe:
+    """A new probe of an asset. `settings` were read by the plug-in's SPEC; `collector` "" is the server."""
+    if not INTERVAL_LEAST_S <= interval_s <= INTERVAL_MOST_S:
+        raise Trouble(
+            f"a probe is asked every {INTERVAL_LEAST_S} s to 7 days, not every {interval_s} s",
+            "Choose another interval.",
+        )
+    if not target.strip():
+        raise Trouble("a probe needs a target", "Write for example https://example.org or 10.0.0.5.")
+    asker = None
+    if collector:
+        asker = find_collector(scope, collector)
+        if asker is None or asker.client_id != asset.client_id:
+            raise Trouble("there is no such collector", "Choose one of the same client.")
+    with transaction.atomic():
+        probe = Probe.objects.create(
+            client_id=asset.client_id,
+            asset=asset,
+            collector=asker,
+            kind=kind,
+            target=target.strip()[:512],
+            settings=dict(settings or {}),
+            interval_s=interval_s,
+        )
+        _journal(scope, "probe_created", asset.client_id, probe.pk, {"kind": kind, "target": probe.target})
+    return probe
+
+
+def remove_probe(scope: Scope, probe: Probe) -> None:
+    """The probe is asked no more."""
+    with transaction.atomic():
+        Probe.objects.of(scope).filter(pk=probe.pk).delete()
+        _journal(
+            scope, "probe_removed", probe.client_id, probe.pk, {"kind": probe.kind, "target": probe.target}
+        )
+
+
+def revoke_collector(scope: Scope, collector: Collector) -> None:
+    """The collector's key opens nothing from now on."""
+    with transaction.atomic():
+        Collector.objects.of(scope).filter(pk=collector.pk, revoked_at=None).update(revoked_at=timezone.now())
+        _journal(scope, "collector_revoked", collector.client_id, collector.pk, {})
+
+
+def rename_provider(scope: Scope, *, name: str, timezone_name: str) -> None:
+    """The MSP's own name and zone."""
+    with transaction.atomic():
+        Provider.objects.update_or_create(id=1, defaults={"name": _name(name), "timezone": timezone_name})
+        _journal(scope, "provider_changed", "", "provider", {"name": name})
+
+
+def _journal(scope: Scope, what: str, client: str, subject: str, body: dict[str, Any]) -> None:
+    append(f"estate.{what}", client=client, subject=subject, actor=scope.actor, body=body, at=timezone.now())
+
+
+def _name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name or len(name) > NAME_MAX_CHARS:
+        raise Trouble(f"a name has 1 to {NAME_MAX_CHARS} characters", "Write another one.")
+    return name
+
+
+def _made(make: Any, what: str, name: str) -> Any:
+    try:
+        with transaction.atomic():
+            return make()
+    except IntegrityError as error:
+        raise Trouble(f"there is a {what} called {name!r} already", "Choose another name.") from error
+
+
+def _client(scope: Scope, identifier: str) -> Client:
+    found = find_client(scope, identifier)
+    if found is None:
+        raise Trouble("there is no such client", "See forestall client list.")
+    return found
+
+
+def _site(scope: Scope, client: Client, identifier: str) -> Site | None:
+    if not identifier:
+        return None
+    found = find_site(scope, identifier)
+    if found is None or found.client_id != client.pk:
+        raise Trouble("there is no such site", f"Choose a site of {client.name}.")
+    return found
+
+
+def _asset_fields(
+    scope: Scope, client: Client, *, kind: str, site: str, parent: str, addresses: Iterable[str]
+) -> dict[str, Any]:
+    if kind not in ASSET_KINDS:
+        raise Trouble(f"there is no kind of asset {kind!r}", f"Kinds are {', '.join(ASSET_KINDS)}.")
+    above = find_asset(scope, parent) if parent else None
+    if parent and (above is None or above.client_id != client.pk):
+        raise Trouble("there is no such parent", f"Choose an asset of {client.name}.")
+    return {
+        "kind": kind,
+        "site": _site(scope, client, site),
+        "parent": above,
+        "addresses": _addresses(addresses),
+    }
+
+
+def _addresses(given: Iterable[str]) -> list[str]:
+    found = list(dict.fromkeys(text.strip().lower() for text in given if text.strip()))
+    if len(found) > ADDRESSES_MAX:
+        raise Trouble(f"an asset has at most {ADDRESSES_MAX} addresses", "Leave some out.")
+    return found
+
+
+def _ranges(given: Iterable[str]) -> list[str]:
+    found = []
+    for text in given:
+        try:
+            found.append(str(ipaddress.ip_network(text.strip(), strict=False)))
+        except ValueError as error:
+            raise Trouble(
+                f"{text!r} is not a network: {error}", "Write for example 192.168.1.0/24."
+            ) from error
+    if len(found) > RANGES_MAX:
+        raise Trouble(f"a site has at most {RANGES_MAX} ranges", "Join some of them.")
+    return found
+
+
+def _tag(asset: Asset, names: Iterable[str]) -> None:
+    wanted = list(dict.fromkeys(name.strip()[:64] for name in names if name.strip()))[:TAGS_MAX]
+    asset.tags.set([Tag.objects.get_or_create(client_id=asset.client_id, name=name)[0] for name in wanted])

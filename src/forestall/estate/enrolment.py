@@ -1,0 +1,170 @@
+"""Collectors come in by a single-use token; what they may send about, and what they are asked to do."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from forestall.estate.models import Asset, Collector, EnrolmentToken, Probe, Site
+from forestall.estate.tenancy import Scope
+from forestall.journal.actions import append
+
+TOKEN_LIVES = timedelta(minutes=15)
+SEEN_EVERY = timedelta(seconds=30)
+NAMES_TRIED = 50
+
+
+class NotEnrolled(Exception):
+    """The token or key opens nothing; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCollector:
+    """A collector as the door knows it."""
+
+    id: str
+    client: str
+    asset: str
+    public_key: bytes
+
+
+def make_enrolment_token(
+    scope: Scope, *, client: str, site: str | None = None, asset: str | None = None
+) -> tuple[EnrolmentToken, str]:
+    """A token for one machine and its secret, shown once. Raises LookupError for what is not there."""
+    if not scope.sees(client):
+        raise LookupError("there is no such client")
+    if site and not Site.objects.filter(pk=site, client=client).exists():
+        raise LookupError("there is no such site")
+    if asset and not Asset.objects.filter(pk=asset, client=client, archived_at=None).exists():
+        raise LookupError("there is no such asset")
+    secret = secrets.token_urlsafe(24)
+    now = timezone.now()
+    with transaction.atomic():
+        token = EnrolmentToken.objects.create(
+            client_id=client,
+            site_id=site,
+            asset_id=asset,
+            token_hash=_hash(secret),
+            made_by=scope.actor,
+            expires_at=now + TOKEN_LIVES,
+        )
+        append(
+            "access.enrolment_token_made", client=client, subject=token.pk, actor=scope.actor, body={}, at=now
+        )
+    return token, secret
+
+
+def enrol_collector(
+    secret: str,
+    *,
+    public_key: bytes,
+    hostname: str,
+    platform: str,
+    version: str,
+    addresses: list[str],
+    now: datetime,
+) -> KnownCollector:
+    """Exchange a token for a collector; makes its asset when the token names none. Raises NotEnrolled."""
+    with transaction.atomic():
+        token = EnrolmentToken.objects.select_for_update().filter(token_hash=_hash(secret)).first()
+        if token is None:
+            raise NotEnrolled("this token is not known")
+        if token.used_at is not None:
+            raise NotEnrolled("this token was used")
+        if token.expires_at <= now:
+            raise NotEnrolled("this token is older than 15 minutes")
+        EnrolmentToken.objects.filter(pk=token.pk).update(used_at=now)
+        asset = token.asset or Asset.objects.create(
+            client=token.client,
+            site=token.site,
+            name=_free_name(token.client_id, hostname),
+            kind="server",
+            addresses=addresses,
+        )
+        asset.facts = asset.facts | {"platform": platform, "hostname": hostname}
+        asset.save(update_fields=["facts"])
+        collector = Collector.objects.create(
+            client=token.client,
+            site=token.site,
+            asset=asset,
+            public_key=public_key,
+            key_since=now,
+            enrolled_at=now,
+            version=version,
+            platform=platform,
+        )
+        append(
+            "collector.enrolled",
+            client=token.client_id,
+            subject=collector.pk,
+            actor=token.made_by,
+            body={"asset": asset.pk, "hostname": hostname, "key": hashlib.sha256(public_key).hexdigest()},
+            at=now,
+        )
+    return KnownCollector(collector.pk, token.client_id, asset.pk, public_key)
+
+
+def find_collector(identifier: str) -> KnownCollector | None:
+    """An enrolled collector that was not revoked. For the door alone: it answers for one key, not a scope."""
+    row = Collector.objects.filter(pk=identifier, revoked_at=None).first()
+    return KnownCollector(row.pk, row.client_id, row.asset_id, bytes(row.public_key)) if row else None
+
+
+def note_seen(identifier: str, *, now: datetime) -> None:
+    """The collector was here."""
+    Collector.objects.filter(pk=identifier).update(last_seen_at=now)
+
+
+def rotate_key(identifier: str, *, public_key: bytes, now: datetime) -> None:
+    """From now on the collector signs with another key."""
+    with transaction.atomic():
+        collector = Collector.objects.select_for_update().get(pk=identifier)
+        Collector.objects.filter(pk=identifier).update(public_key=public_key, key_since=now)
+        append(
+            "collector.key_rotated",
+            client=collector.client_id,
+            subject=identifier,
+            actor=f"collector:{identifier}",
+            body={"key": hashlib.sha256(public_key).hexdigest()},
+            at=now,
+        )
+
+
+def work_of(identifier: str) -> dict[str, Any]:
+    """What a collector is asked to do: its probes and the ranges of its site."""
+    collector = Collector.objects.select_related("site").get(pk=identifier)
+    probes = Probe.objects.filter(collector=collector, enabled=True, asset__archived_at=None)
+    return {
+        "ranges": collector.site.ranges if collector.site else [],
+        "probes": [
+            {
+                "id": probe.pk,
+                "asset": probe.asset_id,
+                "kind": probe.kind,
+                "target": probe.target,
+                "settings": probe.settings,
+                "interval_s": probe.interval_s,
+            }
+            for probe in probes
+        ],
+    }
+
+
+def _free_name(client: str, hostname: str) -> str:
+    wanted = hostname.strip()[:140] or "machine"
+    for number in range(1, NAMES_TRIED):
+        name = wanted if number == 1 else f"{wanted} {number}"
+        if not Asset.objects.filter(client=client, name=name, archived_at=None).exists():
+            return name
+    raise NotEnrolled(
+        f"there are {NAMES_TRIED} machines called {wanted!r}: name the asset when making the token"
+    )
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
