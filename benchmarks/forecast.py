@@ -1,7 +1,7 @@
-"""Precision and recall of `full within 14 days` on generated disks, beside a plain Theil-Sen line over 14 days.
+"""Precision and recall of `full within 14 days` on generated disks, beside a plain Theil-Sen line.
 
-Regimes: linear, step, sawtooth from rotation, bursts, weekly cycle, plateau, noise, resize. Each series has 28
-days of past and is continued by the same process: the truth is when that continuation is full.
+Regimes: linear, step, sawtooth from rotation, bursts, weekly cycle, plateau, noise, resize. Each series
+has 28 days of past and is continued by the same process: the truth is when that continuation is full.
 Run: python benchmarks/forecast.py [series per regime] [seed]
 """
 
@@ -141,7 +141,7 @@ def score(forecast: Callable[[F64], float], count: int, seed: int) -> None:
             if said <= HORIZON_DAYS and truth <= HORIZON_DAYS:
                 errors.append(abs(said - truth) / truth)
         whole += seen
-        right, false, missed, silent = seen
+        right, false, missed, _ = seen
         recall = f"recall {right / (right + missed):.2f}" if right + missed else "nothing fills up"
         print(f"  {name:9} alarms {right:.0f} right, {false:.0f} false; {recall}")
     right, false, missed, _ = whole

@@ -48,7 +48,7 @@ ROUNDS = 65
 
 
 def batch(number: int, *, wrong: float) -> SampleColumns:
-    """One sample of every series of every asset; a share of the assets has full disks and a busy processor."""
+    """One sample of every series of every asset; a share of the assets has full disks."""
     rng = np.random.default_rng(number)
     owners = np.arange(1, ASSETS + 1, dtype=np.uint64)
     values = rng.uniform(0.1, 0.3, (ASSETS, len(METRICS)))
@@ -93,7 +93,7 @@ def main() -> None:
             ticks.append((time.perf_counter() - began) * 1000)
         print(
             f"{len(columns):,} samples, {share:.0%} wrong: first {took[0]:.0f} ms, then median "
-            f"{np.median(took[1:]):.1f} ms, worst {max(took[1:]):.1f} ms; tick median {np.median(ticks):.2f} ms"
+            f"{np.median(took[1:]):.1f} ms, worst {max(took[1:]):.1f} ms; tick {np.median(ticks):.2f} ms"
         )
     began = time.perf_counter()
     data = judge.save()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from forestall.judge.marked import Mistakes, PackMistake
+from forestall.judge.marked import Mistakes, PackMistake, PackMistakes
 from forestall.judge.pack import read_pack
 from forestall.judge.reasons import say_span, say_value
 from forestall.judge.rules import KINDS, Level, Look, Op, Pack, Rule
@@ -24,6 +24,14 @@ def check_pack(file: str, text: str) -> Checked:
     if pack is None or mistakes.found:
         return Checked(tuple(mistakes.found), "")
     return Checked((), summarise(pack))
+
+
+def check(file: str, text: str) -> str:
+    """The summary of a pack. Raises PackMistakes (a Trouble) with every mistake in it."""
+    checked = check_pack(file, text)
+    if checked.mistakes:
+        raise PackMistakes(list(checked.mistakes))
+    return checked.summary
 
 
 def summarise(pack: Pack) -> str:

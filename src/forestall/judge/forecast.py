@@ -1,8 +1,9 @@
 """When is it full? Straight lines over the hours of the present regime, chosen by how well they foretold.
 
 One-off jumps and clean-ups are levelled out first, because they say nothing about the pace. Then several
-straight lines (robust slopes over the peaks of 5 to 28 days, mean rates, week against week) are tested on the
-last days of this very series; the one that foretold best is used, when what it says rises above its own error.
+straight lines (robust slopes over the peaks of 5 to 28 days, mean rates, week against week) are tested on
+the last days of this very series; the one that foretold best is used, when what it says rises above its
+own error.
 """
 
 from functools import cache
@@ -60,7 +61,7 @@ def forecast_full(past: F64) -> float:
 
 
 def _short(hours: F64) -> float:
-    """The line over the last day: for what fills up steadily and fast, into space that it never used before."""
+    """The line over the last day: for what fills up steadily and fast, into space never used before."""
     day = hours[-DAY:]
     rise = float(day[-1] - day[0])
     before = hours[:-DAY]

@@ -51,7 +51,7 @@ def say_limit(rule: Rule, level: Level) -> str:
     """The limit in brackets, or "" where the condition says it all (`equals`)."""
     if rule.op is Op.EQUALS or not level.has_limit:
         return ""
-    if rule.op is Op.RISES:
+    if rule.op is Op.RISES or (rule.op is Op.ABOVE and level.limit == 0):
         return ""
     return f" (limit {say_value(rule, level.limit)})"
 

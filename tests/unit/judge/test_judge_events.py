@@ -228,7 +228,7 @@ def test_a_refused_capture_is_a_finding_until_it_works() -> None:
 
 def test_a_duration_runs_out_between_two_rare_samples() -> None:
     book = book_of(
-        "  - {name: slow, look_at: updates.pending_count, drifting: {above: 5, for: 1 h}, why: W., first: F.}\n"
+        "  - {name: a, look_at: updates.pending_count, drifting: {above: 5, for: 1 h}, why: W., first: F.}\n"
     )
     judge = judge_of(book=book)
     feed(judge, series("updates.pending_count", [0, 9], every=6 * HOUR))

@@ -1,5 +1,7 @@
 """What always holds of the judge: replays, splits and restarts change nothing; a healthy machine is quiet."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,7 +49,7 @@ def in_order(taken: list[Transition]) -> list[Transition]:
 
 def split(points: list[Point], cuts: list[int]) -> list[list[Point]]:
     edges = [0, *sorted({cut % (len(points) + 1) for cut in cuts}), len(points)]
-    return [points[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [points[a:b] for a, b in pairwise(edges) if a < b]
 
 
 @given(streams(), st.lists(st.integers(0, 200), max_size=8), st.randoms())

@@ -98,10 +98,10 @@ GOLDEN = [
         ],
     ),
     (
-        series("oom.kills_count", [3, 3, 4, *[4] * 125]),
+        series("oom.kills_count", [0, 0, 1, *[0] * 125]),
         [
-            (2, "out_of_spec", "the kernel killed processes for lack of memory: 1 more than before"),
-            (123, "in_spec", "it has not happened again for 2 h"),
+            (2, "out_of_spec", "out of memory, the kernel killed processes (1 since the last look)"),
+            (123, "in_spec", "oom kills is back at 0 (limit 0) after 2 h 1 min"),
         ],
     ),
     (
@@ -123,6 +123,15 @@ GOLDEN = [
 def test_the_words_of_a_verdict(points: list, expected: list) -> None:
     told_ones = told(feed_one_by_one(judge_of(), points))
     assert [one for one in told_ones if one[1] != "drifting" or one in expected] == expected
+
+
+def test_a_counter_that_rises_says_by_how_much() -> None:
+    judge = judge_of(asset(kind="forestall"))
+    taken = feed_one_by_one(judge, series("forestall.udp_dropped_count", [7, 7, 19, *[19] * 65]))
+    assert told(taken) == [
+        (2, "drifting", "the system dropped datagrams before they could be read: 12 more than before"),
+        (63, "in_spec", "it has not happened again for 60 min"),
+    ]
 
 
 def test_a_disk_that_fills_up_says_when_it_is_full() -> None:
