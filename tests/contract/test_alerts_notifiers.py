@@ -6,11 +6,9 @@ import hmac
 import json
 import socket
 import threading
-from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from forestall.alerts import addresses
@@ -19,8 +17,7 @@ from forestall.alerts.notifiers import apprise, smtp, webhook
 from forestall.alerts.values import Message, SendFailed
 from forestall.kernel.config import Config, Mail
 from forestall.kernel.plugins import Spec, load
-
-SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
+from notifier_servers import SECRET, HookServer, MailServer
 
 
 def message(**fields) -> Message:
@@ -42,81 +39,46 @@ def message(**fields) -> Message:
     )
 
 
-class Inbox:
-    """Keeps mails; refuses recipients that say so in their address."""
-
-    def __init__(self) -> None:
-        self.mails = []
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if address.startswith("gone"):
-            return "550 no such mailbox"
-        if address.startswith("later"):
-            return "451 greylisted, come again"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):
-        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
-
-
-class AnyPort(Controller):
-    """A controller that listens on a free port and knows it."""
-
-    def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
-
-
 @pytest.fixture
 def mail_server():
-    servers = []
+    with ExitStack() as stack:
 
-    def start(**options):
-        inbox = Inbox()
-        controller = AnyPort(inbox, hostname="127.0.0.1", port=0, **options)
-        controller.start()
-        servers.append(controller)
-        return inbox, {
-            "host": "127.0.0.1",
-            "port": controller.port,
-            "sender": "Forestall <f@provider.example>",
-        }
+        def start(**options):
+            server = stack.enter_context(MailServer(**options))
+            sender = "Forestall <f@provider.example>"
+            return server, {"host": "127.0.0.1", "port": server.port, "sender": sender}
 
-    yield start
-    for server in servers:
-        server.stop()
+        yield start
 
 
 def test_a_mail_arrives_as_plain_text_and_threads_with_the_others_of_its_alert(mail_server):
-    inbox, settings = mail_server()
+    server, settings = mail_server()
     settings |= {"to": ["oncall@provider.example"]}
     smtp.send(settings, message())
     smtp.send(settings, message(id="0AAAAAAAAAAA2", step="recovered", subject="[recovered] web-01"))
-    first, second = inbox.mails
+    first, second = server.inbox
     assert first["Subject"] == "[breaking] web-01 does not answer · Müller & Söhne"
     assert first.get_content_type() == "text/plain"
     assert "It was asked 3 times." in first.get_content()
     assert first["References"] == second["References"] == "<alert-0AAAAAAAAAAA0@provider.example>"
     assert first["Message-ID"] != second["Message-ID"]
     smtp.send(settings, message())
-    assert inbox.mails[2]["Message-ID"] == first["Message-ID"], "a repetition has the same identifier"
+    assert server.inbox[2]["Message-ID"] == first["Message-ID"], "a repetition has the same identifier"
 
 
 @pytest.mark.parametrize(("to", "permanent"), [("gone@x.example", True), ("later@x.example", False)])
 def test_a_refused_recipient_is_final_only_when_the_server_says_so(mail_server, to, permanent):
-    inbox, settings = mail_server()
+    server, settings = mail_server()
     with pytest.raises(SendFailed) as failed:
         smtp.send(settings | {"to": [to]}, message())
     assert failed.value.permanent is permanent
-    assert inbox.mails == []
+    assert server.inbox == []
 
 
 def test_a_header_cannot_be_smuggled_into_a_mail(mail_server):
-    inbox, settings = mail_server()
+    server, settings = mail_server()
     smtp.send(settings | {"to": ["a@b.example"]}, message(subject="x\r\nBcc: evil@x.example\r\n\r\nhello"))
-    assert inbox.mails[0]["Bcc"] is None
+    assert server.inbox[0]["Bcc"] is None
 
 
 def test_a_wrong_password_may_be_mended(mail_server):
@@ -131,13 +93,13 @@ def test_a_wrong_password_may_be_mended(mail_server):
 
 
 def test_a_password_is_never_sent_in_the_clear_when_starttls_was_asked_for(mail_server):
-    inbox, settings = mail_server()
+    server, settings = mail_server()
     with pytest.raises(SendFailed):
         smtp.send(
             settings | {"to": ["a@b.example"], "security": "starttls", "user": "u", "password": "p"},
             message(),
         )
-    assert inbox.mails == []
+    assert server.inbox == []
 
 
 def test_no_server_is_said_plainly():
@@ -157,45 +119,15 @@ def test_a_channel_without_a_server_uses_the_installations(tmp_path):
     assert "host" not in smtp.defaults(Config())
 
 
-class Receiver:
-    """A real HTTP server that keeps what it was sent and answers what it is told."""
-
-    def __init__(self) -> None:
-        self.requests = []
-        self.status = 204
-        self.headers = {}
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                outer.requests.append((dict(self.headers.items()), body))
-                self.send_response(outer.status)
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, *args):
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook?x=1"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-
 @pytest.fixture
 def receiver():
-    it = Receiver()
-    yield it
-    it.server.shutdown()
-    it.server.server_close()
+    with HookServer() as server:
+        yield server
 
 
 def test_a_webhook_is_signed_as_standard_webhooks_says(receiver):
     webhook.send({"url": receiver.url, "secret": SECRET, "allow_private": True}, message())
     headers, body = receiver.requests[0]
-    headers = {name.lower(): value for name, value in headers.items()}
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

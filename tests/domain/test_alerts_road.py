@@ -70,6 +70,28 @@ def test_fifty_services_behind_a_host_that_is_off_are_one_alert_though_they_fail
     assert Ticket.objects.get().status == "closed"
 
 
+def test_a_probe_that_fails_out_of_spec_counts_as_failing_together():
+    road = Road()
+    host = make_asset(name="host")
+    road.feed(*[transition(make_asset(parent=host), State.OUT_OF_SPEC) for _ in range(4)])
+    road.wait(10)
+    assert Alert.objects.get(recovered_at=None).cause_key == f"{host.pk}/reach"
+
+
+def test_a_second_disk_days_later_is_told_on_the_same_alert():
+    road, post, asset = Road(), Post(), make_asset()
+    make_channel()
+    road.feed(transition(asset, State.OUT_OF_SPEC, rule="disk-full", item="/", metric="disk.used_ratio"))
+    road.wait(10)
+    deliver_due(now=road.now, most=10, send=post)
+    road.wait(86400)
+    second = transition(asset, State.OUT_OF_SPEC, rule="disk-full", item="/data", at=road.now)
+    road.feed(second)
+    deliver_due(now=road.now, most=10, send=post)
+    assert post.steps == ["opened", "more"]
+    assert Ticket.objects.count() == 1
+
+
 def test_services_that_were_told_before_the_host_is_known_to_be_away_become_its_alert():
     road, post = Road(), Post()
     make_channel()

@@ -37,7 +37,7 @@ FLAP_WITHIN = timedelta(minutes=15)  # what comes back within this after a recov
 FLAP_WAIT = timedelta(minutes=1)  # doubled with every return
 FLAP_WAIT_MOST = timedelta(minutes=30)
 FLAPS_TOLD = frozenset({5, 10, 20, 40, 80, 160, 320})  # at these returns it is told without the longer wait
-ADOPT_WITHIN = timedelta(minutes=10)  # a larger cause found this soon takes over what was told
+ADOPT_WITHIN = timedelta(minutes=10)  # what is found this soon after belongs to what was told
 REPEAT_EVERY = timedelta(minutes=30)
 REPEATS_MOST = 10
 
@@ -217,7 +217,20 @@ def _reshape(
         joined=joined,
         left=left,
         worse=alert.told_at is not None and severity != alert.severity,
+        more=not quiet and _is_news(alert, [f for f in live if f.id in joined], situation.now),
     )
+
+
+def _is_news(alert: Standing, joined: list[Wrong], now: datetime) -> bool:
+    """Whether findings join that the person who was told long ago cannot know of; what an away asset
+    explains is no news."""
+    if (
+        alert.told_at is None
+        or now - alert.told_at <= ADOPT_WITHIN
+        or alert.cause_key == reach_key(alert.asset)
+    ):
+        return False
+    return any((finding.rule, finding.item) not in alert.seen for finding in joined)
 
 
 def _group_of(alert: Standing, causes: Causes) -> Group:

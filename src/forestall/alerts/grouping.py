@@ -45,8 +45,13 @@ def family(rule: str) -> str:
 
 
 def sudden(finding: Wrong) -> bool:
-    """Whether a finding looks like something that broke, not like something that crept up."""
-    return finding.cause == REACHABILITY or finding.state in {State.BREAKING, State.SILENT}
+    """Whether a finding looks like something that broke (a question without its answer, silence), not like
+    something that crept up."""
+    return (
+        finding.cause == REACHABILITY
+        or finding.state in {State.BREAKING, State.SILENT}
+        or finding.metric.startswith("probe.")
+    )
 
 
 @dataclass(slots=True)

@@ -62,11 +62,14 @@ def load_places(assets: Iterable[str]) -> dict[str, Place]:
 def _standing(rows: Iterable[Alert]) -> tuple[Standing, ...]:
     alerts = list(rows)
     members: dict[str, set[str]] = defaultdict(set)
+    places: dict[str, set[tuple[str, str]]] = defaultdict(set)
     keys = [alert.pk for alert in alerts]
     for start in range(0, len(keys), CHUNK):
         through = Alert.findings.through.objects.filter(alert_id__in=keys[start : start + CHUNK])
-        for alert, finding in through.values_list("alert_id", "finding_id"):
+        columns = ("alert_id", "finding_id", "finding__rule", "finding__item")
+        for alert, finding, rule, item in through.values_list(*columns):
             members[alert].add(finding)
+            places[alert].add((rule, item))
     return tuple(
         Standing(
             id=alert.pk,
@@ -87,6 +90,7 @@ def _standing(rows: Iterable[Alert]) -> tuple[Standing, ...]:
             explained_by=alert.explained_by_id,
             quiet_because=alert.quiet_because,
             findings=frozenset(members[alert.pk]),
+            seen=frozenset(places[alert.pk]),
         )
         for alert in alerts
     )
@@ -104,4 +108,5 @@ def _wrong(row: Finding) -> Wrong:
         opened_at=row.opened_at,
         reason=row.reason,
         first_step=row.first_step,
+        metric=row.metric,
     )

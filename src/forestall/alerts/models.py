@@ -107,7 +107,7 @@ class Delivery(Identified):
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
     step = models.CharField(
         max_length=32
-    )  # opened, worse, cause, repeat, recovered; see alerts.values.step_name
+    )  # opened, worse, cause, more, repeat, recovered; see alerts.values.step_name
     occurrence = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=16, default="due")  # due, sent, given_up, superseded
     message = models.JSONField(default=dict)

@@ -118,6 +118,8 @@ def _reshaped(change: Reshaped, now: datetime, done: Round) -> None:
         telling.tell(alert, "cause", now=now, number=_next_number(alert, "cause"))
     elif change.worse:
         telling.tell(alert, "worse", now=now, number=change.severity.concern)
+    elif change.more:
+        telling.tell(alert, "more", now=now, number=_next_number(alert, "more"))
 
 
 @_apply.register

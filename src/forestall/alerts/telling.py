@@ -26,8 +26,8 @@ REACHED = Q(state__in=["due", "sent"])
 def tell(alert: Alert, step: str, *, now: datetime, number: int = 0) -> int:
     """Enter the step into the ledger for every channel that is to hear of it; gives how many.
 
-    `step` is opened, worse, cause, repeat or recovered. A step that stands there already is left alone, so
-    that a repetition tells nobody twice. A recovery goes to the channels that were told of this occurrence.
+    `step` is opened, worse, cause, more, repeat or recovered. A step that stands there already is left
+    alone, so that a repetition tells nobody twice. A recovery goes to the channels that were told of this occurrence.
     """
     findings = members(alert)
     live = [finding for finding in findings if finding.ended_at is None]

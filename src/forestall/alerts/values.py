@@ -36,6 +36,7 @@ class Wrong:
     opened_at: datetime
     reason: str
     first_step: str = ""
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class Standing:
     explained_by: str | None = None
     quiet_because: str = ""
     findings: frozenset[str] = frozenset()
+    seen: frozenset[tuple[str, str]] = frozenset()  # (rule, item) of all findings that were ever in it
 
     @property
     def settled(self) -> bool:
@@ -128,7 +130,8 @@ class Reopened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reshaped:
-    """Findings joined or left; title, reason or severity follow. `worse`: it is to be told that it got worse.
+    """Findings joined or left; title, reason or severity follow. `worse`: it is to be told that it got worse;
+    `more`: that something joined which has nothing to do with what was told long ago.
 
     `cause_key` and `root` differ from before when a larger cause was found for what was told already.
     """
@@ -143,6 +146,7 @@ class Reshaped:
     left: tuple[str, ...] = ()
     worse: bool = False
     larger_cause: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

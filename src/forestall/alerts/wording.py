@@ -22,6 +22,7 @@ SAY_STEP = {
     "opened": "",
     "worse": "worse: ",
     "cause": "cause found: ",
+    "more": "also: ",
     "repeat": "still: ",
     "recovered": "recovered: ",
 }
@@ -119,6 +120,8 @@ def opening_of(step: str, *, began_at: datetime, now: datetime, acknowledged: bo
             return f"This got worse. It began {lasted} ago, {say_time(began_at)}."
         case "cause":
             return "What you were told about has a larger cause. It is still one alert."
+        case "more":
+            return "Something more is wrong here. It is counted on the alert that you know."
         case "repeat":
             return (
                 f"Still breaking after {lasted}, and nobody has acknowledged it"

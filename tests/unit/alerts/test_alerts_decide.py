@@ -58,6 +58,7 @@ def wrong(name: str, asset: str, *, ago_s: float = 0, state: State = State.BREAK
         cause=cause,
         opened_at=NOW - timedelta(seconds=ago_s),
         reason=f"{asset} is wrong.",
+        **more,
     )
 
 
@@ -114,6 +115,10 @@ def test_nothing_wrong_is_nothing_to_do():
         ),
         ([wrong("a", "host", cause="reachability"), wrong("b", "switch", rule="disk-full")],
          ["host/reach", "switch/disk"]),
+        (
+            [wrong(f"{n}", f"s{n}", state=State.OUT_OF_SPEC, metric="probe.up") for n in range(3)],
+            ["host/reach"],
+        ),
         (
             [wrong(f"{n}", f"s{n}", state=State.OUT_OF_SPEC, rule="updates-pending") for n in range(4)],
             [f"s{n}/updates" for n in range(4)],
@@ -229,6 +234,22 @@ def test_a_half_covered_alert_is_told():
 
 def _fields(alert: Standing, **more):
     return {name: getattr(alert, name) for name in alert.__dataclass_fields__} | more
+
+
+@pytest.mark.parametrize(
+    ("told_ago", "seen", "rule_name", "more"),
+    [
+        (timedelta(days=2), ("disk-full", ""), "disk-failing", True),
+        (timedelta(days=2), ("disk-failing", ""), "disk-failing", False),
+        (timedelta(minutes=2), ("disk-full", ""), "disk-failing", False),
+    ],
+)
+def test_what_joins_an_old_alert_is_told_when_it_is_news(told_ago, seen, rule_name, more):
+    old = standing(
+        "A", "s0", "a", key="s0/disk", told_at=NOW - told_ago, last_told_at=NOW, seen=frozenset({seen})
+    )
+    changes = decide(situation([wrong("a", "s0", rule="disk-full"), wrong("b", "s0", rule=rule_name)], [old]))
+    assert [change.more for change in changes] == [more]
 
 
 def test_recovery_is_told_exactly_when_the_opening_was():
