@@ -226,7 +226,7 @@ class _Work:
             return
         place = self._directory.place_of_peer(envelope.peer)
         if isinstance(place, Rejected):
-            first = bytes(lines[: min(len(lines), RAW_MAX_BYTES)])
+            first = bytes(lines[: min(int(offsets[min(1, len(offsets) - 1)]), RAW_MAX_BYTES)])
             self.reject(
                 "syslog", envelope.peer, place.reason, envelope.received_at_ms, first, count=len(offsets) - 1
             )

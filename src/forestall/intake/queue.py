@@ -78,9 +78,16 @@ class QueueWriter:
         self._fsync = fsync
         self._on_broken = on_broken
         self._lock = _lock(directory)
-        self._mark = os.open(directory / MARK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._mark = -1
         self._file = -1
-        self._position = Position(self._recover(), 0)  # where the next frame goes
+        try:
+            self._mark = os.open(directory / MARK, os.O_RDWR | os.O_CREAT, 0o600)
+            self._position = Position(self._recover(), 0)  # where the next frame goes
+        except OSError as error:
+            os.close(self._lock)
+            raise Trouble(
+                f"the queue {directory} cannot be written: {error.strerror}", "Check that disk."
+            ) from error
         self._size = size_of(directory)
         self._measured_at = time.monotonic()
         self._condition = threading.Condition()
@@ -151,7 +158,9 @@ class QueueWriter:
         mark = read_mark(self._directory)
         if not segments:
             # No number twice, also when somebody emptied the directory and a reader still has its cursor.
-            return max(mark.segment, int(time.time()))
+            number = max(mark.segment, int(time.time()))
+            write_mark(self._mark, Position(number, 0))
+            return number
         last = segments[-1]
         path = segment_path(self._directory, last)
         data = memoryview(path.read_bytes())
@@ -167,10 +176,6 @@ class QueueWriter:
             if end < len(data):
                 os.ftruncate(descriptor, end)
             self._fsync(descriptor)
-        except OSError as error:
-            raise Trouble(
-                f"the queue {path} cannot be written: {error.strerror}", "Check that disk."
-            ) from error
         finally:
             os.close(descriptor)
         sync_directory(self._directory)
@@ -393,6 +398,7 @@ def _lock(directory: Path) -> int:
     """Own the directory. Raises Trouble when another process does, or it cannot be made."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(directory.parent)
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise Trouble(

@@ -68,7 +68,7 @@ def test_unknown_senders_are_rejected_with_what_to_do() -> None:
         "syslog",
         "10.7.7.7",
         2,
-        b"ab",
+        b"a",
         "",
     )
     assert "give that address to an asset" in first.reason

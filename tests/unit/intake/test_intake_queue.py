@@ -230,6 +230,29 @@ def test_a_payload_that_imitates_frames_is_one_payload(tmp_path: Path) -> None:
     assert read_all(tmp_path, max_bytes=64) == [fake, b"next"]
 
 
+def test_reading_while_it_is_written(tmp_path: Path) -> None:
+    writer = QueueWriter(tmp_path, max_bytes=1 << 24, segment_bytes=500)
+    got: list[int] = []
+
+    def follow() -> None:
+        reader, after = QueueReader(tmp_path), START
+        while len(got) < 2000:
+            part = reader.read(after, max_bytes=300)
+            if part:
+                got.extend(int(frame) for _, frame in part)
+                after = part[-1][0]
+                reader.trim(after)
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    for first in range(0, 2000, 7):
+        for future in [writer.append(b"%d" % n) for n in range(first, min(first + 7, 2000))]:
+            future.result(10)
+    follower.join(20)
+    writer.close()
+    assert got == list(range(2000))
+
+
 WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path

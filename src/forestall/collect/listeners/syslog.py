@@ -96,7 +96,10 @@ class _Datagrams:
         if self._reading:
             asyncio.get_running_loop().remove_reader(self._udp)
             self._reading = False
-        self._read()
+        held = -1
+        while held < self._held_bytes < UDP_HELD_MAX_BYTES:  # what the kernel still has
+            held = self._held_bytes
+            self._read()
         for received in self._take():
             try:
                 await self._accept(received)
