@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from forestall.alerts.loading import is_due
 from forestall.alerts.models import Alert, Window
 from forestall.alerts.rounds import run_round, state_of
 from forestall.alerts.values import Round
@@ -27,7 +28,7 @@ def raise_for(findings: Iterable[Finding], *, now: datetime) -> Round:
 
 def tick(*, now: datetime) -> Round:
     """Decide what only time decides: group waits, repeats, ends of windows. Call it every second."""
-    return run_round(now=now)
+    return run_round(now=now) if is_due(now=now) else Round()
 
 
 def acknowledge_alert(scope: Scope, alert: str, *, now: datetime, note: str = "") -> Alert:

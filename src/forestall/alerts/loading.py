@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from forestall.alerts.decide import FLAP_WITHIN
+from forestall.alerts.decide import FLAP_WITHIN, REPEAT_EVERY, REPEATS_MOST
 from forestall.alerts.grouping import CHAIN_MOST
 from forestall.alerts.models import Alert, Window
 from forestall.alerts.values import Place, Quiet, Situation, Standing, Wrong
@@ -40,6 +40,28 @@ def load_situation(*, now: datetime, clients: Collection[str] | None = None) -> 
             for w in windows.order_by("ends_at", "pk")
         ),
     )
+
+
+def is_due(*, now: datetime) -> bool:
+    """Whether time alone may have made something due, by a few questions to indexes: a group wait or a
+    repeat is over, a window is on or was, a finding has no alert, an alert nothing that is wrong."""
+    standing = every(Alert).filter(recovered_at=None)
+    waits_over = Q(told_at=None, acknowledged_at=None, tell_at__lte=now)
+    repeats = Q(
+        acknowledged_at=None,
+        explained_by=None,
+        concern=State.BREAKING.concern,
+        repeats__lt=REPEATS_MOST,
+        last_told_at__lte=now - REPEAT_EVERY,
+    )
+    if standing.filter(~Q(quiet_because="") | waits_over | repeats).exists():
+        return True
+    if every(Window).filter(starts_at__lte=now, ends_at__gt=now).exists():
+        return True
+    live = every(Finding).filter(OPEN, tells=True, asset__archived_at=None)
+    if live.exclude(Exists(standing.filter(findings=OuterRef("pk")))).exists():
+        return True
+    return standing.exclude(Exists(live.filter(alerts=OuterRef("pk")))).exists()
 
 
 def load_places(assets: Iterable[str]) -> dict[str, Place]:

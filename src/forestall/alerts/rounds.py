@@ -33,18 +33,21 @@ from forestall.journal.actions import append
 from forestall.judge.values import State
 
 TITLE_MAX_CHARS = 300
+ROUNDS_MOST = 6
 MEMBERS: Any = Alert.findings.through
 
 
 def run_round(*, now: datetime, clients: Collection[str] | None = None) -> Round:
-    """Decide and apply what is due for these clients (None: for all). Nothing is written when nothing is."""
+    """Decide and apply what is due for these clients (None: for all) until nothing more is, at most
+    ROUNDS_MOST times. Nothing is written when nothing is due."""
     done = Round()
-    if not decide(load_situation(now=now, clients=clients)):
-        return done
-    with transaction.atomic():
-        list(every(Client).select_for_update().filter(pk__in=clients or []).values_list("pk"))
-        for change in decide(load_situation(now=now, clients=clients)):
-            _apply(change, now, done)
+    for _ in range(ROUNDS_MOST):
+        if not decide(load_situation(now=now, clients=clients)):
+            break
+        with transaction.atomic():
+            list(every(Client).select_for_update().filter(pk__in=clients or []).values_list("pk"))
+            for change in decide(load_situation(now=now, clients=clients)):
+                _apply(change, now, done)
     return done
 
 

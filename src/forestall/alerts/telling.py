@@ -27,10 +27,15 @@ def tell(alert: Alert, step: str, *, now: datetime, number: int = 0) -> int:
     """Enter the step into the ledger for every channel that is to hear of it; gives how many.
 
     `step` is opened, worse, cause, more, repeat or recovered. A step that stands there already is left
-    alone, so that a repetition tells nobody twice. A recovery goes to the channels that were told of this occurrence.
+    alone, so that a repetition tells nobody twice. A recovery goes to the channels that were told of
+    this occurrence.
     """
     findings = members(alert)
     live = [finding for finding in findings if finding.ended_at is None]
+    since = alert.told_at or alert.opened_at
+    shown = (
+        live if step != "recovered" else [f for f in findings if f.ended_at is None or f.ended_at >= since]
+    )
     if step != "recovered":
         seal_missing(live, NoReader("the sources were not asked in time"), now=now)
     evidence = list(
@@ -48,7 +53,7 @@ def tell(alert: Alert, step: str, *, now: datetime, number: int = 0) -> int:
             made_at=now,
             due_at=now,
         )
-        message = _message(alert, step, live or findings, evidence, key=delivery.pk, now=now, number=number)
+        message = _message(alert, step, shown or findings, evidence, key=delivery.pk, now=now, number=number)
         delivery.message = msgspec.to_builtins(message)
         delivery.save(force_insert=True)
     append(
