@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import cast
 
 from django.db import transaction
 
@@ -64,10 +63,9 @@ def _record(key: _Key, group: list[Rejection], known: set[str]) -> None:
         .first()
     )
     if found:
-        row = cast(RejectedInput, found)
-        row.count += count
-        row.last_at = max(row.last_at, last)
-        row.save(update_fields=["count", "last_at"])
+        found.count += count
+        found.last_at = max(found.last_at, last)
+        found.save(update_fields=["count", "last_at"])
         return
     RejectedInput.objects.create(
         client_id=client if client in known else None,
