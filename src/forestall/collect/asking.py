@@ -16,6 +16,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -79,14 +80,16 @@ def wall_ms() -> int:
 
 
 def _failed(order: ProbeOrder, reason: str, at_ms: int) -> Outcome:
-    return _outcome(order, Answer(False, reason), at_ms=at_ms, took_ms=None)
+    return _outcome(order, Answer(False, reason), at_ms=at_ms, spent_ms=0.0)
 
 
-def _outcome(order: ProbeOrder, answer: Answer, *, at_ms: int, took_ms: float | None) -> Outcome:
+def _outcome(order: ProbeOrder, answer: Answer, *, at_ms: int, spent_ms: float) -> Outcome:
+    """As an outcome. `answer.took_ms` becomes a sample (None: nothing answered); `spent_ms` is what the try
+    took in any case."""
     item = cut(f"{order.kind} {order.target}", ITEM_MAX_CHARS)
     numbers = [Number("probe.up", 1.0 if answer.ok else 0.0)]
-    if took_ms is not None:
-        numbers.append(Number("probe.took_ms", took_ms))
+    if answer.took_ms is not None:
+        numbers.append(Number("probe.took_ms", answer.took_ms))
     numbers += answer.numbers
     return Outcome(
         at_ms=at_ms,
@@ -95,7 +98,7 @@ def _outcome(order: ProbeOrder, answer: Answer, *, at_ms: int, took_ms: float | 
         target=cut(order.target, 512),
         ok=answer.ok,
         reason=cut(answer.reason, REASON_MAX_CHARS),
-        took_ms=took_ms or 0.0,
+        took_ms=spent_ms if answer.took_ms is None else answer.took_ms,
         answer=cut(answer.raw, ANSWER_MAX_CHARS),
         samples=[
             Sample(at_ms, cut(n.metric, 128), cut(n.item, ITEM_MAX_CHARS) or item, float(n.value))
@@ -111,7 +114,7 @@ def _without_secrets(answer: Answer, spec: Spec, settings: Mapping[str, Any]) ->
         secret = settings.get(setting.name)
         if setting.kind == "secret" and isinstance(secret, str) and len(secret) >= SECRET_MIN_CHARS:
             reason, raw = reason.replace(secret, "(secret)"), raw.replace(secret, "(secret)")
-    return Answer(answer.ok, reason, raw, answer.numbers, answer.took_ms)
+    return replace(answer, reason=reason, raw=raw)
 
 
 async def _try(
@@ -127,11 +130,11 @@ async def _try(
     begun = time.perf_counter()
     question = Question(order.target, settings, now_ms, order.try_s)
     again = True
-    took_ms: float | None = None
     try:
         async with asyncio.timeout(order.try_s):
             answer = await plugin.probe(question, reach)
-        took_ms = answer.took_ms if answer.took_ms is not None else (time.perf_counter() - begun) * 1000
+        if answer.took_ms is None:
+            answer = replace(answer, took_ms=(time.perf_counter() - begun) * 1000)
     except TimeoutError:
         at = f": still {question.phase}" if question.phase else ""
         answer = Answer(False, f"no answer from {order.target} within {order.try_s:.3g} s{at}")
@@ -144,7 +147,8 @@ async def _try(
             False, f"the probe {order.kind} has a bug: {type(error).__name__}; see the log of this process"
         )
     answer = _without_secrets(answer, plugin.SPEC, settings)
-    return _outcome(order, answer, at_ms=at_ms, took_ms=took_ms), again and not answer.ok
+    spent_ms = (time.perf_counter() - begun) * 1000
+    return _outcome(order, answer, at_ms=at_ms, spent_ms=spent_ms), again and not answer.ok
 
 
 def _prepare(order: ProbeOrder, probes: Mapping[str, ModuleType]) -> tuple[ModuleType, dict[str, Any]]:

@@ -204,7 +204,9 @@ async def _exchange(question: Question, stream: Stream, wish: Wish, parts: Split
             event = talk.next_event()
             if event is h11.NEED_DATA:
                 data = await stream.reader.read(CHUNK_BYTES)
-                begin = begin or data[:512]
+                begin = (begin + data)[:512] if len(begin) < 5 else begin
+                if not begin.startswith(b"HTTP/"[: len(begin)]):
+                    raise NoAnswer(f"{stream.place} answers, but not in HTTP", raw=printable(begin))
                 talk.receive_data(data)
                 continue
         except OSError as error:

@@ -79,13 +79,13 @@ async def probe(question: Question, reach: Reach) -> Answer:
         raise NotAsked(f"{question.target!r} is not a DNS name: {error}") from error
     servers = await _servers(question, reach)
     failure = NoAnswer("this machine has no name servers of its own")
+    wait_s = question.timeout_s * 0.9 / max(len(servers), 1)  # so that it is told which one was silent
     for address, port in servers:
         begun = time.perf_counter()
         try:
-            async with asyncio.timeout(question.timeout_s / len(servers)):
+            async with asyncio.timeout(wait_s):
                 reply = await _ask(question, query, address=address, port=port)
         except TimeoutError:
-            wait_s = question.timeout_s / len(servers)
             failure = NoAnswer(
                 f"no answer from the name server {say_place(address, port)} within {wait_s:.3g} s"
             )
@@ -100,7 +100,9 @@ async def probe(question: Question, reach: Reach) -> Answer:
 def _judge(question: Question, reply: dns.message.Message, *, server: str, took_ms: float) -> Answer:
     kind: str = question.settings["type"]
     wanted = dns.rdatatype.from_text(kind)
-    found = [record.to_text() for answer in reply.answer if answer.rdtype == wanted for record in answer]
+    found = sorted(
+        record.to_text() for answer in reply.answer if answer.rdtype == wanted for record in answer
+    )
     raw = cut(f"server {server}\n{reply.to_text()}")
     numbers = [Number("dns.answers_count", len(found))]
     rcode = dns.rcode.to_text(reply.rcode())

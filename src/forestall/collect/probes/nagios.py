@@ -26,8 +26,8 @@ SPEC = Spec(
     source="Monitoring Plugins Development Guidelines",
     settings=(Setting("warning", "A warning", "choice", default="fails", choices=("fails", "passes")),),
     limits="Only from the collector's plugin folders: the harmless ones of /usr/lib/nagios/plugins, and all "
-    "in the folder that the collector's own settings name. No shell. Hosts after -H and addresses are held to "
-    "the site's ranges; other arguments are the plugin's own affair. No secrets in arguments.",
+    "in the folder that the collector's own settings name. No shell. Hosts after -H and addresses are held "
+    "to the site's ranges; other arguments are the plugin's own affair. No secrets in arguments.",
     produces=("probe.up", "probe.took_ms", "nagios.*"),
 )
 
@@ -58,8 +58,8 @@ def find_plugin(name: str, reach: Reach) -> Path:
         return path
     if known:
         raise NotAsked(
-            f"{name} is not among the plugins that every collector may run: its administrator can put it into "
-            "the collector's own plugin folder"
+            f"{name} is not among the plugins that every collector may run: its administrator can put it "
+            "into the collector's own plugin folder"
         )
     raise NotAsked(f"there is no plugin {name} in {' or '.join(str(folder) for folder in reach.plugins)}")
 
