@@ -61,7 +61,7 @@ class _Parcel:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def deliver_due(*, now: datetime, most: int = 200, send: Send = send_through) -> Delivered:
+def deliver_due(now: datetime, *, most: int = 200, send: Send = send_through) -> Delivered:
     """Send what is due, at most `most` messages, several channels at a time; a channel that fails is left
     alone until the next pass. Takes about PASS_MOST_S at most: run it apart from the judging.
 
