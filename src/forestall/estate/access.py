@@ -35,15 +35,18 @@ class Bearer:
 
 
 ANONYMOUS = Bearer(NOBODY, frozenset())
+ACTOR_MAX_CHARS = 160
+TOKEN_NAME_MAX_CHARS = 80
 
 
 def scope_of(person: Person | AnonymousUser | None) -> Scope:
     """The clients that a person sees. Client contacts never see all clients, whatever their row says."""
     if not isinstance(person, Person) or not person.is_active:
         return NOBODY
+    actor = person.email[:ACTOR_MAX_CHARS]
     if person.all_clients and person.role != Role.CLIENT_CONTACT:
-        return Scope(actor=person.email, everything=True)
-    return Scope(actor=person.email, clients=frozenset(person.clients.values_list("pk", flat=True)))
+        return Scope(actor=actor, everything=True)
+    return Scope(actor=actor, clients=frozenset(person.clients.values_list("pk", flat=True)))
 
 
 def rights_of(person: Person | AnonymousUser | None) -> frozenset[str]:
@@ -59,6 +62,11 @@ def require(rights: frozenset[str], right: str) -> None:
         raise Refused(f"this needs the right {right}; ask an owner of your installation for it")
 
 
+def bearer_of_person(person: Person | AnonymousUser | None) -> Bearer:
+    """Somebody who is signed in, with all that their role allows."""
+    return Bearer(scope_of(person), rights_of(person), person if isinstance(person, Person) else None)
+
+
 def make_token(
     person: Person,
     *,
@@ -66,20 +74,31 @@ def make_token(
     may: Iterable[str],
     client: str | None = None,
     expires_at: datetime | None = None,
+    by: Bearer | None = None,
 ) -> tuple[ApiToken, str]:
     """A bearer token and its secret, which is shown once. Raises Trouble for a right that does not exist or
-    that its maker has not, and for a client that its maker does not see."""
+    that its maker has not, and for a client that its maker does not see. `by` is the token with which the
+    person asks for another one: that cannot exceed it either."""
+    asker = by or bearer_of_person(person)
     wanted = sorted(set(may))
     unknown = [right for right in wanted if right not in RIGHTS]
     if unknown:
         raise Trouble(f"there is no right {unknown[0]!r}", f"Rights are {', '.join(RIGHTS)}.")
-    beyond = [right for right in wanted if right not in rights_of(person)]
+    beyond = [right for right in wanted if right not in asker.rights & rights_of(person)]
     if beyond:
         raise Trouble(f"{person.email} may not {beyond[0]}", "A token never exceeds the rights of its maker.")
-    if client is not None and not scope_of(person).sees(client):
+    mine = scope_of(person)
+    if client is not None and not (mine.sees(client) and asker.scope.sees(client) and _is_client(client)):
         raise Trouble("there is no such client", "Give the identifier of a client that its maker sees.")
+    if client is None and (mine.everything, mine.clients) != (asker.scope.everything, asker.scope.clients):
+        raise Trouble("this token is bound to a client", "Name that client for the new token too.")
+    name = name.strip()
+    if not name or len(name) > TOKEN_NAME_MAX_CHARS:
+        raise Trouble(f"a token has a name of 1 to {TOKEN_NAME_MAX_CHARS} characters", "Say what it is for.")
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     now = timezone.now()
+    if expires_at is not None and expires_at <= now:
+        raise Trouble("that end of the token is in the past", "Choose a later one, or none.")
     with transaction.atomic():
         token = ApiToken.objects.create(
             person=person,
@@ -99,7 +118,8 @@ def revoke_token(token: ApiToken, *, actor: str) -> None:
     """The token opens nothing from now on."""
     now = timezone.now()
     with transaction.atomic():
-        ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now)
+        if not ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now):
+            return
         append(
             "access.token_revoked",
             client=token.client_id or "",
@@ -131,6 +151,8 @@ def bearer_of(header: str) -> Bearer:
     scope = scope_of(token.person)
     if token.client_id is not None:
         scope = scope.narrowed(token.client_id)
+    actor = f"{scope.actor} (token {token.name})"[:ACTOR_MAX_CHARS]
+    scope = Scope(actor=actor, everything=scope.everything, clients=scope.clients)
     return Bearer(scope, frozenset(token.may) & rights_of(token.person), token.person)
 
 
@@ -202,6 +224,16 @@ def make_person(
                body={"email": email, "role": role.value, "all_clients": all_clients,
                      "clients": [client.pk for client in chosen]}, at=now)  # fmt: skip
     return person
+
+
+def note_sign_in(person: Person, *, address: str) -> None:
+    """Write into the journal that somebody signed in, from where."""
+    append("access.signed_in", subject=person.pk, actor=person.email[:ACTOR_MAX_CHARS],
+           body={"address": address}, at=timezone.now())  # fmt: skip
+
+
+def _is_client(identifier: str) -> bool:
+    return Client.objects.filter(pk=identifier).exists()
 
 
 def _hash(secret: str) -> bytes:

@@ -4,8 +4,8 @@ What belongs to another client is refused as if it were not there. Trouble says 
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,6 +14,7 @@ from forestall.estate.models import Asset, Client, Collector, Contact, Probe, Pr
 from forestall.estate.queries import find_asset, find_client, find_collector, find_site
 from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
+from forestall.estate.vault import seal
 from forestall.journal.actions import append
 from forestall.kernel.errors import Trouble
 
@@ -23,6 +24,8 @@ TAGS_MAX = 50
 DEPTH_MAX = 20
 INTERVAL_LEAST_S, INTERVAL_MOST_S = 5, 7 * 86_400
 NAME_MAX_CHARS = 160
+
+Made = TypeVar("Made")
 
 
 def add_client(scope: Scope, *, name: str, timezone_name: str = "UTC") -> Client:
@@ -171,10 +174,12 @@ def add_probe(
     kind: str,
     target: str,
     settings: Mapping[str, Any] | None = None,
+    secrets: Iterable[str] = (),
     interval_s: int = 60,
     collector: str = "",
 ) -> Probe:
-    """A new probe of an asset. `settings` were read by the plug-in's SPEC; `collector` "" is the server."""
+    """A new probe of an asset. `settings` were read by the plug-in's SPEC, which also says which of them are
+    secrets; these are sealed. `collector` "" is the server."""
     if not INTERVAL_LEAST_S <= interval_s <= INTERVAL_MOST_S:
         raise Trouble(
             f"a probe is asked every {INTERVAL_LEAST_S} s to 7 days, not every {interval_s} s",
@@ -187,16 +192,20 @@ def add_probe(
         asker = find_collector(scope, collector)
         if asker is None or asker.client_id != asset.client_id:
             raise Trouble("there is no such collector", "Choose one of the same client.")
+    probe = Probe(
+        client_id=asset.client_id,
+        asset=asset,
+        collector=asker,
+        kind=kind,
+        target=target.strip()[:512],
+        settings=dict(settings or {}),
+        interval_s=interval_s,
+    )
     with transaction.atomic():
-        probe = Probe.objects.create(
-            client_id=asset.client_id,
-            asset=asset,
-            collector=asker,
-            kind=kind,
-            target=target.strip()[:512],
-            settings=dict(settings or {}),
-            interval_s=interval_s,
-        )
+        for name in secrets:
+            if probe.settings.get(name):
+                probe.settings[name] = seal(asset.client_id, f"probe/{probe.pk}/{name}", probe.settings[name])
+        probe.save(force_insert=True)
         _journal(scope, "probe_created", asset.client_id, probe.pk, {"kind": kind, "target": probe.target})
     return probe
 
@@ -235,7 +244,7 @@ def _name(name: str) -> str:
     return name
 
 
-def _made(make: Any, what: str, name: str) -> Any:
+def _made(make: Callable[[], Made], what: str, name: str) -> Made:
     try:
         with transaction.atomic():
             return make()

@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from forestall.estate.models import Asset, Collector, EnrolmentToken, Probe, Site
 from forestall.estate.tenancy import Scope
+from forestall.estate.vault import is_sealed, open_sealed
 from forestall.journal.actions import append
 
 TOKEN_LIVES = timedelta(minutes=15)
 SEEN_EVERY = timedelta(seconds=30)
 NAMES_TRIED = 50
+SERVER = "server"  # the platform of the collector that stands for the server itself
 
 
 class NotEnrolled(Exception):
@@ -111,7 +113,7 @@ def enrol_collector(
 
 def find_collector(identifier: str) -> KnownCollector | None:
     """An enrolled collector that was not revoked. For the door alone: it answers for one key, not a scope."""
-    row = Collector.objects.filter(pk=identifier, revoked_at=None).first()
+    row = Collector.objects.filter(pk=identifier, revoked_at=None).exclude(platform=SERVER).first()
     return KnownCollector(row.pk, row.client_id, row.asset_id, bytes(row.public_key)) if row else None
 
 
@@ -147,11 +149,50 @@ def work_of(identifier: str) -> dict[str, Any]:
                 "asset": probe.asset_id,
                 "kind": probe.kind,
                 "target": probe.target,
-                "settings": probe.settings,
+                "settings": open_settings(probe),
                 "interval_s": probe.interval_s,
             }
             for probe in probes
         ],
+    }
+
+
+def server_orders() -> list[dict[str, Any]]:
+    """Probes that the server asks itself."""
+    probes = Probe.objects.filter(collector=None, enabled=True, asset__archived_at=None)
+    return [
+        {
+            "id": probe.pk,
+            "client": probe.client_id,
+            "asset": probe.asset_id,
+            "kind": probe.kind,
+            "target": probe.target,
+            "settings": open_settings(probe),
+            "interval_s": probe.interval_s,
+        }
+        for probe in probes
+    ]
+
+
+def server_collector(client: str, *, asset: str) -> str:
+    """The collector in whose name the server's own observations of a client travel; it has no key, so
+    nobody can send as it. `asset`: the one that stands for Forestall itself."""
+    now = timezone.now()
+    row, _ = Collector.objects.get_or_create(
+        client_id=client,
+        platform=SERVER,
+        defaults={"asset_id": asset, "public_key": b"", "key_since": now, "enrolled_at": now},
+    )
+    return row.pk
+
+
+def open_settings(probe: Probe) -> dict[str, Any]:
+    """A probe's settings with its secrets in plain text: for who asks, never for a page."""
+    return {
+        name: open_sealed(probe.client_id, f"probe/{probe.pk}/{name}", value)
+        if isinstance(value, str) and is_sealed(value)
+        else value
+        for name, value in probe.settings.items()
     }
 
 

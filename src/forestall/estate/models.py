@@ -1,6 +1,6 @@
 """Tables of the estate: the provider, its clients and what they have, who may see it."""
 
-from typing import Self
+from typing import Self, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
@@ -11,8 +11,10 @@ from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS, Role
 from forestall.kernel.ids import LENGTH, new_id
 
+Row = TypeVar("Row", bound=models.Model, covariant=True)
 
-class Tenanted(models.QuerySet[models.Model]):
+
+class Tenanted(models.QuerySet[Row]):
     """Rows that belong to a client: read them through `of`, the tenancy gate."""
 
     def of(self, scope: Scope) -> Self:
@@ -252,3 +254,13 @@ class ClientKey(models.Model):
 
     client = models.OneToOneField(Client, primary_key=True, on_delete=models.CASCADE)
     wrapped = models.BinaryField(max_length=128)
+
+
+class SignInFailures(models.Model):
+    """Wrong passwords in a row, by hashed person and address (estate.lockout)."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    count = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+    last_at = models.DateTimeField()
+    locked_until = models.DateTimeField(null=True)

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from forestall.kernel.datadir import DataDir
 from forestall.kernel.errors import Trouble
 
+NOT_SETTINGS = frozenset({"data", "parent", "queue", "log"})  # variables that are not settings
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -93,7 +94,7 @@ def read_config(data: DataDir) -> Config:
         raise Trouble(f"{data.settings} is not TOML: {error}", "Mend that line.") from error
     for name, value in os.environ.items():
         key = name.removeprefix("FORESTALL_").lower()
-        if not name.startswith("FORESTALL_") or key == "data":
+        if not name.startswith("FORESTALL_") or key in NOT_SETTINGS:
             continue
         section, _, inner = key.partition("__")
         if inner:

@@ -154,25 +154,40 @@ def evidence_export(identifier: str, file: Path, data: Data = None) -> None:
     """
     installation(data)
     from forestall.alerts.evidence import export
+    from forestall.alerts.models import Evidence
+    from forestall.estate.tenancy import system_scope
+    from forestall.kernel.clock import SystemClock
 
-    export(identifier, file)
+    try:
+        export(system_scope("shell"), identifier, path=file, now=SystemClock().now())
+    except Evidence.DoesNotExist:
+        raise Trouble(
+            f"there is no evidence {identifier!r}", "Its identifier stands on the alert's page."
+        ) from None
+    except OSError as error:
+        raise Trouble(f"{file} cannot be written: {error.strerror}", "Choose another place.") from error
     print(f"written to {file}; anybody can check it with: forestall evidence verify {file}")
 
 
 @evidence.command("verify")
 def evidence_verify(
     file: Path,
-    key: Annotated[str, typer.Option(help="The journal key's fingerprint that you were given before.")] = "",
+    key: Annotated[
+        str, typer.Option(help="The journal's public key (hexadecimal) that you were given before.")
+    ] = "",
 ) -> None:
     """Check a bundle: nothing was altered since it was sealed. Needs no server.
 
     Example: forestall evidence verify bundle.zip
     """
-    from forestall.alerts.bundle import verify
+    from forestall.alerts.verify import verify
 
-    verdict = verify(file, trusted_key=key or None)
-    print(verdict.text)
-    raise typer.Exit(0 if verdict.genuine else 1)
+    try:
+        verdict = verify(file, trusted_key=bytes.fromhex(key) if key else None)
+    except ValueError as error:
+        raise Trouble(f"{key!r} is not a key: {error}", "Write its 64 hexadecimal digits.") from error
+    print(verdict.says)
+    raise typer.Exit(0 if verdict.ok else 1)
 
 
 @app.command()

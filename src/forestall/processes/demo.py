@@ -75,6 +75,11 @@ class Demonstrator:
             thing.asset, business.client = asset.pk, asset.client_id
         return True
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether there is anything to feed."""
+        return bool(self._businesses)
+
     def _plan(self, now_ms: int) -> None:
         rng = random.Random(now_ms // AHEAD_MS)  # noqa: S311
         faults = plan_faults(

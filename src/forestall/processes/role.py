@@ -35,7 +35,7 @@ def run_role(name: str) -> int:
                 from forestall.processes import guard
 
                 guard.run(found)
-            case "agent":
+            case "agent":  # not one of ROLES: it is no part of the server
                 from forestall.processes import agent
 
                 agent.run(found)

@@ -122,7 +122,7 @@ def _is_continued(file: Any, place: dict[str, Any], size: int) -> bool:
     if size < place["offset"]:
         return False
     file.seek(0)
-    return hashlib.sha256(file.read(place["head"])).hexdigest() == place["digest"]
+    return bool(hashlib.sha256(file.read(place["head"])).hexdigest() == place["digest"])
 
 
 def _renamed(path: Path, place: dict[str, Any]) -> Path | None:

@@ -473,4 +473,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("archived_at", None)), fields=("client", "name"), name="asset_name"
             ),
         ),
+        migrations.CreateModel(
+            name='SignInFailures',
+            fields=[
+                ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('count', models.PositiveIntegerField(default=0)),
+                ('since', models.DateTimeField()),
+                ('last_at', models.DateTimeField()),
+                ('locked_until', models.DateTimeField(null=True)),
+            ],
+        ),
     ]

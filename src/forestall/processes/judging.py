@@ -1,0 +1,260 @@
+"""The judge's side of the pump: the estate as the judge knows it, snapshots, observations, time."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import DatabaseError, close_old_connections
+from django.db.models import Q
+
+from forestall.alerts.models import Window
+from forestall.configs.actions import store_snapshot
+from forestall.estate.enrolment import SERVER
+from forestall.estate.models import Asset, Collector, Probe
+from forestall.estate.tenancy import system_scope
+from forestall.findings.models import OPEN, Finding
+from forestall.findings.queries import load_overrides
+from forestall.intake.decode import Decoded, PlacedSnapshot
+from forestall.intake.values import TryAgain
+from forestall.judge.judge import Judge
+from forestall.judge.values import (
+    Expected,
+    JudgedAsset,
+    JudgedCapture,
+    JudgedChange,
+    JudgedOutcome,
+    OpenFinding,
+    State,
+    Transition,
+)
+from forestall.kernel.clock import Clock, from_ms, to_ms
+from forestall.kernel.errors import Trouble
+from forestall.kernel.ids import to_number
+from forestall.processes.road import Road
+
+ESTATE_EVERY_MS = 5_000
+AGENT_EVERY_MS = 30_000  # an agent sends every two seconds, its own numbers every thirty
+JOBS = (("checkpoint", 60_000), ("retention", 86_400_000))
+SCOPE = system_scope("watch")
+
+log = logging.getLogger("watch")
+
+
+class Judging:
+    """A `intake.sides.JudgeSide`. All methods run in one thread."""
+
+    def __init__(self, judge: Judge, road: Road, clock: Clock) -> None:
+        self._judge = judge
+        self._road = road
+        self._clock = clock
+        self._waiting: list[Transition] = []
+        self._judged: Decoded | None = None
+        self._estate_ms = 0
+        self._begun = False
+        self.turned_at = time.monotonic()
+        self.heard_jobs: dict[str, int] = {}
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a saved state; one that does not fit is left, what is wrong is then found again."""
+        now_ms = to_ms(self._clock.now())
+        self._load_estate(now_ms)
+        try:
+            self._waiting += self._judge.restore(state, now_ms=now_ms)
+        except Trouble as trouble:
+            log.warning("%s", trouble)
+
+    def snapshots(self, snapshots: Sequence[PlacedSnapshot]) -> None:
+        """Versions and changes; then the judge looks at them."""
+        self._begin()
+        now = self._clock.now()
+        for placed in snapshots:
+            with _database():
+                stored = store_snapshot(placed.client, placed.asset, placed.snapshot, now=now)
+            number, kind = to_number(placed.asset), placed.snapshot.kind
+            capture = JudgedCapture(
+                asset=number, kind=kind, at_ms=placed.snapshot.at_ms, problem=placed.snapshot.problem
+            )
+            self._waiting += self._judge.observe_refusals([capture])
+            if stored.change is not None:
+                change = stored.change
+                at_ms = to_ms(change.at)
+                self._waiting += self._judge.observe_changes(
+                    [
+                        JudgedChange(
+                            asset=number,
+                            kind=kind,
+                            at_ms=at_ms,
+                            after_at_ms=to_ms(change.after_at),
+                            before=change.before.content_id,
+                            after=change.after.content_id,
+                            title=change.title,
+                            summary=change.summary,
+                            signed_in=tuple(change.signed_in),
+                            planned=is_planned(placed.client, placed.asset, at_ms),
+                        )
+                    ]
+                )
+
+    def step(self, decoded: Decoded) -> None:
+        """Judge a stretch of a queue once, and apply what came of it, however often it takes."""
+        self._begin()
+        if decoded is not self._judged:
+            self._judged = decoded
+            self._waiting += self._observe(decoded)
+        self._apply()
+
+    def tick(self, now_ms: int) -> None:
+        """Time passes."""
+        self.turned_at = time.monotonic()
+        self._begin()
+        if now_ms - self._estate_ms >= ESTATE_EVERY_MS:
+            self._load_estate(now_ms)
+        for name, at_ms in list(self.heard_jobs.items()):
+            self._hear_job(name, at_ms)
+            self.heard_jobs.pop(name, None)
+        self._waiting += self._judge.tick(now_ms)
+        self._apply()
+        with _database():
+            self._road.tick(now=self._clock.now())
+
+    def save(self) -> bytes:
+        """The judge's state; whatever it found is in the database by now."""
+        self._apply()
+        return self._judge.save()
+
+    def _observe(self, decoded: Decoded) -> list[Transition]:
+        judge, received_at_ms = self._judge, decoded.received_at_ms
+        taken: list[Transition] = []
+        for collector, at_ms in decoded.last_seen.items():
+            if collector in self._collectors:
+                taken += judge.observe_heard(self._collectors[collector], at_ms=at_ms)
+        taken += judge.observe(decoded.samples, received_at_ms=received_at_ms)
+        outcomes = [
+            JudgedOutcome(
+                asset=placed.asset_number,
+                at_ms=placed.outcome.at_ms,
+                kind=placed.outcome.kind,
+                target=placed.outcome.target,
+                ok=placed.outcome.ok,
+                reason=placed.outcome.reason,
+                answer=placed.outcome.answer,
+            )
+            for placed in decoded.outcomes
+        ]
+        taken += judge.observe_outcomes(outcomes, received_at_ms=received_at_ms)
+        taken += judge.observe_logs(decoded.logs)
+        return taken
+
+    def _apply(self) -> None:
+        if self._waiting:
+            with _database():
+                self._road.take(self._waiting, now=self._clock.now())
+            self._waiting = []
+
+    def _begin(self) -> None:
+        """Once: the estate, and findings that the database holds open but the judge does not know."""
+        if self._begun:
+            return
+        now_ms = to_ms(self._clock.now())
+        self._load_estate(now_ms)
+        with _database():
+            held = [
+                OpenFinding(
+                    client=row.client_id,
+                    asset=row.asset_id,
+                    rule=row.rule,
+                    item=row.item,
+                    state=State(row.state),
+                    began_at_ms=to_ms(row.began_at),
+                    tells=row.tells,
+                )
+                for row in Finding.objects.of(SCOPE).filter(OPEN)
+            ]
+        self._waiting += self._judge.reconcile(held, now_ms=now_ms)
+        self._begun = True
+
+    def _load_estate(self, now_ms: int) -> None:
+        with _database():
+            assets = load_judged_assets()
+            self._collectors = {
+                pk: to_number(asset)
+                for pk, asset in Collector.objects.of(SCOPE)
+                .filter(revoked_at=None)
+                .exclude(platform=SERVER)
+                .values_list("pk", "asset")
+            }
+        self._estate_ms = now_ms
+        self._itself = next((asset.number for asset in assets if asset.kind == "forestall"), 0)
+        self._waiting += self._judge.set_estate(assets, now_ms=now_ms)
+
+    def _hear_job(self, name: str, at_ms: int) -> None:
+        if self._itself:
+            self._waiting += self._judge.observe_heard(self._itself, "job", name, at_ms=at_ms)
+
+
+def load_judged_assets() -> list[JudgedAsset]:
+    """Every asset that is watched, with what is expected of it and its overrides."""
+    overrides = load_overrides(SCOPE)
+    collectors = list(
+        Collector.objects.of(SCOPE)
+        .filter(revoked_at=None)
+        .exclude(platform=SERVER)
+        .values_list("pk", "asset")
+    )
+    machine_of = {pk: to_number(asset) for pk, asset in collectors}
+    expects: dict[str, list[Expected]] = {}
+    for _, machine in collectors:
+        expects[machine] = [Expected(what="asset", interval_ms=AGENT_EVERY_MS)]
+    for row in (
+        Probe.objects.of(SCOPE)
+        .filter(enabled=True)
+        .values_list("asset", "kind", "target", "interval_s", "collector")
+    ):
+        expects.setdefault(row[0], []).append(
+            Expected(
+                what="probe",
+                name=f"{row[1]} {row[2]}",
+                interval_ms=row[3] * 1000,
+                by=machine_of.get(row[4], 0),
+            )
+        )
+    judged = []
+    for asset in Asset.objects.of(SCOPE).filter(archived_at=None):
+        own = list(expects.get(asset.pk, ()))
+        if asset.kind == "forestall":
+            own += [Expected(what="job", name=name, interval_ms=interval_ms) for name, interval_ms in JOBS]
+        judged.append(
+            JudgedAsset(
+                id=asset.pk,
+                number=to_number(asset.pk),
+                client=asset.client_id,
+                name=asset.name,
+                kind=asset.kind,
+                created_at_ms=to_ms(asset.created_at),
+                expects=tuple(own),
+                overrides=overrides.get(asset.pk, ()),
+            )
+        )
+    return judged
+
+
+class _database:
+    """The database may be away for a while: then the same is tried again later."""
+
+    def __enter__(self) -> None:
+        close_old_connections()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, DatabaseError):
+            raise TryAgain(f"the database: {error}") from error
+
+
+def is_planned(client: str, asset: str, at_ms: int) -> bool:
+    """Whether a maintenance window over that asset, its site or its client was on."""
+    at = from_ms(at_ms)
+    site = Asset.objects.of(SCOPE).filter(pk=asset).values_list("site", flat=True).first()
+    whole = Q(site=None, asset=None)
+    here = Q(site=site, asset=None) if site else whole
+    windows = Window.objects.of(SCOPE).filter(client=client, starts_at__lte=at, ends_at__gte=at)
+    return windows.filter(whole | here | Q(asset=asset)).exists()

@@ -1,0 +1,244 @@
+"""The watch role: listeners, the server's probes, decoding, judging, alerting, delivery."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from forestall.kernel.clock import SystemClock, to_ms
+from forestall.kernel.observations import Observations, Sample
+from forestall.kernel.signs import Heart, read_sign
+from forestall.processes.setup import Installation, start_django
+
+TURN_S = 20.0  # a judge's loop that has not turned for so long is wedged: no sign of life is given
+DESK_EVERY_S = 0.5
+OWN_EVERY_S = 10.0
+ORDERS_EVERY_S = 10.0
+CHECKPOINT_EVERY_S = 60.0
+RETENTION_EVERY_S = 6 * 3600.0
+STORE_READY_S = 60.0
+SCHEMA_PAUSE_S = 1.0
+ROLES = ("store", "watch", "web", "guard")
+
+log = logging.getLogger("watch")
+
+
+def run(found: Installation) -> None:
+    """Watch until SIGTERM."""
+    start_django()
+    Watch(found).run()
+
+
+class Watch:
+    """Everything that the role wires together."""
+
+    def __init__(self, found: Installation) -> None:
+        from forestall.alerts.reader import StoreReader
+        from forestall.estate.first_use import itself
+        from forestall.estate.tenancy import system_scope
+        from forestall.intake.actions import record_rejections
+        from forestall.intake.listening import QueueAccept
+        from forestall.intake.pump import Pump
+        from forestall.intake.queries import load_directory
+        from forestall.intake.queue import QueueWriter
+        from forestall.judge.judge import Judge
+        from forestall.judge.pack import load_packs
+        from forestall.judge.shelf import builtin_packs
+        from forestall.processes.feeding import Feeder
+        from forestall.processes.judging import Judging
+        from forestall.processes.road import Road
+        from forestall.processes.storing import Storing
+        from forestall.telemetry.client import Store
+
+        self.found = found
+        self.clock = SystemClock()
+        self.scope = system_scope("watch")
+        self.stop = threading.Event()
+        book = load_packs(builtin_packs())
+        self.store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
+        self.queue = QueueWriter(found.data.queue / "watch", max_bytes=found.config.limits.queue_max_bytes)
+        self.itself = itself()
+        self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
+        self.accept = QueueAccept(self.queue, self.clock)
+        self.judging = Judging(Judge(book), Road(StoreReader(self.store, book.texts)), self.clock)
+        self.storing = Storing(self.store)
+        self.pump = Pump(
+            found.data.queue,
+            judge=self.judging,
+            store=self.storing,
+            load_directory=lambda: load_directory(self.scope, self.clock),
+            clock=self.clock,
+            reject=record_rejections,
+            on_failure=self._give_up,
+        )
+        self.numbers: dict[str, Any] = {}
+        self.heart = Heart("watch", found.data.run, numbers=lambda: dict(self.numbers), alive=self._turns)
+
+    def run(self) -> None:
+        """Until SIGTERM."""
+        threads = [
+            threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__)
+            for loop in (self._desk_loop, self._own_loop, self._demo_loop)
+        ]
+        self.pump.start()
+        for thread in threads:
+            thread.start()
+        try:
+            asyncio.run(self._listen())
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join(10)
+            self.pump.stop()
+            self.queue.close()
+            self.heart.stop()
+
+    async def _listen(self) -> None:
+        """Listeners and the server's probes, until SIGTERM."""
+        from forestall.collect.asking import Asker
+        from forestall.collect.listeners import syslog
+        from forestall.collect.reach import of_server
+
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        given = {"host": self.found.config.syslog_host, "port": self.found.config.port("syslog")}
+        waiting: list[tuple[Any, Any]] = []
+        asker = Asker([], of_server(), lambda order, outcome: waiting.append((order, outcome)))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(syslog.listen(syslog.SPEC.read(given), self.accept, stop))
+            tasks.create_task(asker.run(stop))
+            tasks.create_task(self._order(asker, waiting, stop))
+            tasks.create_task(self._first_sign(stop))
+
+    async def _first_sign(self, stop: asyncio.Event) -> None:
+        """The first sign of life is given when the listener listens."""
+        for _ in range(1000):
+            if self.accept.port or stop.is_set():
+                break
+            await asyncio.sleep(0.02)
+        self.heart.start()
+
+    async def _order(self, asker: Any, waiting: list[tuple[Any, Any]], stop: asyncio.Event) -> None:
+        """Renew the server's orders, and feed what was asked."""
+        from forestall.collect.asking import ProbeOrder
+        from forestall.estate.enrolment import server_orders
+
+        client_of: dict[str, str] = {}
+        due = 0.0
+        while not stop.is_set():
+            if time.monotonic() >= due:
+                due = time.monotonic() + ORDERS_EVERY_S
+                rows = await asyncio.to_thread(_in_database, server_orders)
+                client_of = {row["id"]: row.pop("client") for row in rows}
+                asker.update([ProbeOrder(**row) for row in rows])
+            taken, waiting[:] = list(waiting), []
+            by_client: dict[str, list[Observations]] = {}
+            for order, outcome in taken:
+                if order.id in client_of:
+                    part = Observations(asset=order.asset, outcomes=[outcome])
+                    by_client.setdefault(client_of[order.id], []).append(part)
+            for client, observed in by_client.items():
+                await asyncio.to_thread(self.feeder.feed, client, observed)
+            await asyncio.sleep(DESK_EVERY_S)
+
+    def _desk_loop(self) -> None:
+        """Deliver what is due; sign the journal; keep what is to be kept."""
+        from forestall.alerts.deliver import deliver_due
+        from forestall.journal.actions import sign_checkpoint
+
+        checkpoint_due = retention_due = 0.0
+        while not self.stop.wait(DESK_EVERY_S):
+            now = time.monotonic()
+            _in_database(deliver_due, now=self.clock.now())
+            if now >= checkpoint_due:
+                checkpoint_due = now + CHECKPOINT_EVERY_S
+                _in_database(sign_checkpoint, at=self.clock.now())
+                self._did("checkpoint")
+            if now >= retention_due and self.storing.ready:
+                retention_due = now + RETENTION_EVERY_S
+                self._retain()
+
+    def _retain(self) -> None:
+        from forestall.processes.keeping import keep
+        from forestall.telemetry.client import StoreRefused, StoreUnavailable
+
+        try:
+            _in_database(keep, self.store, self.found.config.limits, now_ms=to_ms(self.clock.now()))
+            self._did("retention")
+        except (StoreUnavailable, StoreRefused) as error:
+            log.warning("retention did not run: %s", error)
+
+    def _did(self, job: str) -> None:
+        """A scheduled thing of ours ran; that it did not is a finding."""
+        self.judging.heard_jobs[job] = to_ms(self.clock.now())
+
+    def _own_loop(self) -> None:
+        """Forestall's own numbers, as observations of the asset that stands for itself."""
+        while not self.stop.wait(OWN_EVERY_S if self.numbers else 1.0):
+            gauges = self.pump.gauges()
+            late_s = _in_database(_delivery_late_s, self.clock.now())
+            now_s = time.time()
+            self.numbers = {
+                "queue_bytes": gauges.queue_bytes,
+                "queue_age_s": gauges.judge_age_s,
+                "store_delay_s": gauges.store_age_s,
+                "rejected_count": gauges.rejected_count,
+                "udp_dropped_count": self.accept.counters["udp_dropped"],
+                "syslog_received_count": self.accept.counters["received"],
+                "delivery_late_s": late_s,
+            }
+            now_ms = to_ms(self.clock.now())
+            samples = [
+                Sample(now_ms, f"forestall.{name}", "", float(value)) for name, value in self.numbers.items()
+            ]
+            for role in ROLES:
+                sign = read_sign(self.found.data.run, role)
+                up = sign is not None and sign.age_s(now_s) < TURN_S
+                samples.append(Sample(now_ms, "forestall.role_up", role, float(up)))
+            self.feeder.feed(self.itself.client_id, [Observations(self.itself.pk, samples=samples)])
+
+    def _demo_loop(self) -> None:
+        """Feed the example clients, if there are any."""
+        from forestall.processes.demo import EVERY_S, Demonstrator
+
+        demonstrator = _in_database(Demonstrator, self.feeder.feed)
+        while not self.stop.is_set() and demonstrator.has_clients:
+            _in_database(demonstrator.feed, to_ms(self.clock.now()))
+            self.stop.wait(EVERY_S)
+
+    def _turns(self) -> bool:
+        return time.monotonic() - self.judging.turned_at < TURN_S and self.pump.failed is None
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        """A part ended unexpectedly: the whole role ends, and goes on from its checkpoints."""
+        if self.stop.is_set():
+            return
+        log.critical("watch ends: %s: %s", type(error).__name__, error, exc_info=error)
+        os._exit(3)
+
+
+def _in_database(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call with a database connection that is not stale."""
+    from django.db import close_old_connections
+
+    close_old_connections()
+    return function(*args, **kwargs)
+
+
+def _delivery_late_s(now: Any) -> float:
+    """How long the oldest delivery has been due."""
+    from forestall.alerts.models import Delivery
+
+    oldest = Delivery.objects.filter(state="due", due_at__lt=now).order_by("due_at").first()
+    return max(0.0, (now - oldest.due_at).total_seconds()) if oldest else 0.0
