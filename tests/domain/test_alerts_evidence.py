@@ -59,6 +59,13 @@ def test_sealing_twice_leaves_the_first_seal():
     assert Evidence.objects.get() == row
 
 
+def test_what_a_crash_left_without_a_seal_is_found():
+    applied = apply([transition(make_asset()), transition(make_asset(), tells=False)], now=START)
+    assert evidence.list_unsealed() == [finding for finding in applied.opened if finding.tells]
+    evidence.seal_missing(evidence.list_unsealed(), Sources(), now=START)
+    assert evidence.list_unsealed() == []
+
+
 def test_when_the_disk_takes_nothing_the_finding_is_sealed_in_the_journal():
     home = Path(settings.DATA.evidence)
     away = home.with_name("evidence.away")

@@ -18,12 +18,13 @@ from typing import Any, Protocol
 import zstandard
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from forestall.alerts.models import Evidence
 from forestall.alerts.verify import FORMAT, canonical, document
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import every, seen
-from forestall.findings.models import Finding
+from forestall.findings.models import OPEN, Finding
 from forestall.journal import queries as journal
 from forestall.journal.actions import append, installation_signer, sign_checkpoint
 from forestall.journal.models import Entry
@@ -35,6 +36,7 @@ GATHER_MOST_S = 10.0  # for all findings of one call; what is not there by then 
 SOURCE_MOST_S = 3.0
 PART_MAX_BYTES = 2 << 20
 INLINE_MAX_CHARS = 20_000
+UNSEALED_MOST = 500
 
 
 class Reader(Protocol):
@@ -202,6 +204,14 @@ def seal_missing(
         )
         for finding in rows.order_by("-concern", "opened_at", "pk")
     ]
+
+
+def list_unsealed(*, most: int = UNSEALED_MOST) -> list[Finding]:
+    """Open findings that may be told and have no evidence: after a crash between a finding and its seal.
+    The worst first; hand them to `seal_missing` before alerts are looked at."""
+    sealed = every(Evidence).filter(finding=OuterRef("pk"))
+    rows = every(Finding).filter(OPEN, tells=True, asset__archived_at=None).exclude(Exists(sealed))
+    return list(rows.order_by("-concern", "opened_at", "pk")[:most])
 
 
 def load_bundle(scope: Scope, evidence: str) -> dict[str, Any]:
