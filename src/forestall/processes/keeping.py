@@ -8,8 +8,8 @@ from forestall.telemetry import retention
 from forestall.telemetry.client import Store
 
 
-def keep(store: Store, limits: Limits, *, now_ms: int) -> list[retention.Removed]:
-    """Remove what is older than its client's term; what went."""
+def keep(store: Store, limits: Limits, *, now_ms: int) -> None:
+    """Remove what is older than its client's term."""
     default = retention.Keep(limits.keep_logs_days, limits.keep_samples_days)
     own = {
         to_number(client.pk): retention.Keep(
@@ -18,4 +18,4 @@ def keep(store: Store, limits: Limits, *, now_ms: int) -> list[retention.Removed
         for client in list_clients(system_scope("retention"), limit=100_000)
         if client.keep_logs_days or client.keep_samples_days
     }
-    return retention.apply(store, own, default=default, now_ms=now_ms)
+    retention.apply(store, own, default=default, now_ms=now_ms)

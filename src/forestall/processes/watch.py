@@ -60,7 +60,9 @@ class Watch:
         self.stop = threading.Event()
         book = load_packs(builtin_packs())
         self.store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
-        self.queue = QueueWriter(found.data.queue / "watch", max_bytes=found.config.limits.queue_max_bytes)
+        self.queue = QueueWriter(
+            found.data.queue / "watch", max_bytes=found.config.limits.queue_max_bytes, on_broken=self._give_up
+        )
         self.itself = itself()
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
         self.accept = QueueAccept(self.queue, self.clock)

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,12 @@ from forestall.kernel.clock import SystemClock  # noqa: E402
 QUEUE_VARIABLE = "FORESTALL_QUEUE"  # several web processes have a queue each
 REJECTIONS_WAITING = 10_000
 WRITE_BEHIND_S = 1.0
+
+
+def _give_up(error: BaseException) -> None:
+    """Nothing more can be made durable: end at once, acknowledge nothing, be started again."""
+    logging.getLogger("web").critical("web ends: %s", error)
+    os._exit(3)
 
 
 async def ask(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -55,7 +62,9 @@ class Application:
     def open(self) -> None:
         """Open the queue and the doors."""
         directory = settings.DATA.queue / os.environ.get(QUEUE_VARIABLE, "web")
-        self._queue = QueueWriter(directory, max_bytes=settings.CONFIG.limits.queue_max_bytes)
+        self._queue = QueueWriter(
+            directory, max_bytes=settings.CONFIG.limits.queue_max_bytes, on_broken=_give_up
+        )
         desk = Desk(queue=self._queue, clock=SystemClock(), ask=ask, reject=self._rejections.append)
         self._doors = DoorsApp(load_doors(), desk, then=_in_context)
 
