@@ -1,10 +1,10 @@
 """Every read of the estate. The first parameter is the scope: what it does not see is not there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from django.db.models import Count, Q
+from django.db.models import Count, Model, Q, QuerySet
 from django.utils import timezone
 
 from forestall.estate.models import (
@@ -26,6 +26,9 @@ PAGE_MAX = 500
 FOUND_MAX = 20
 DEPTH_MAX = 20
 
+Row = TypeVar("Row", bound=Model)
+After = tuple[str, str] | None  # (name, identifier) of the last row of the page before
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -37,8 +40,16 @@ class Found:
     client: str
 
 
-def provider() -> Provider:
-    """The MSP itself; not a client's data."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """An asset with what hangs on it."""
+
+    asset: Asset
+    branches: list["Branch"] = field(default_factory=list)
+
+
+def provider(scope: Scope) -> Provider:
+    """The MSP itself: the same for every reader."""
     return Provider.objects.filter(id=1).first() or Provider(id=1, name="Forestall")
 
 
@@ -58,9 +69,9 @@ def find_client(scope: Scope, identifier: str) -> Client | None:
     return Client.objects.of(scope).filter(pk=identifier).first()
 
 
-def list_sites(scope: Scope, *, client: str = "", limit: int = PAGE_MAX) -> list[Site]:
+def list_sites(scope: Scope, *, client: str = "", after: After = None, limit: int = PAGE_MAX) -> list[Site]:
     """Sites by name."""
-    return list(_of_client(Site.objects.of(scope), client).select_related("client")[: min(limit, PAGE_MAX)])
+    return _page(_of_client(Site.objects.of(scope), client).select_related("client"), after, limit)
 
 
 def find_site(scope: Scope, identifier: str) -> Site | None:
@@ -68,21 +79,28 @@ def find_site(scope: Scope, identifier: str) -> Site | None:
     return Site.objects.of(scope).filter(pk=identifier).select_related("client").first()
 
 
-def list_contacts(scope: Scope, *, client: str = "", limit: int = PAGE_MAX) -> list[Contact]:
+def list_contacts(
+    scope: Scope, *, client: str = "", after: After = None, limit: int = PAGE_MAX
+) -> list[Contact]:
     """Contacts by name."""
-    return list(
-        _of_client(Contact.objects.of(scope), client).select_related("client")[: min(limit, PAGE_MAX)]
-    )
+    return _page(_of_client(Contact.objects.of(scope), client).select_related("client"), after, limit)
 
 
 def find_contact(scope: Scope, identifier: str) -> Contact | None:
     """A contact, or None."""
-    return Contact.objects.of(scope).filter(pk=identifier).first()
+    return Contact.objects.of(scope).filter(pk=identifier).select_related("client").first()
 
 
-def list_tags(scope: Scope, *, client: str = "") -> list[Tag]:
-    """Tags by name."""
-    return list(_of_client(Tag.objects.of(scope), client)[:PAGE_MAX])
+def list_tags(scope: Scope, *, client: str = "", after: After = None, limit: int = PAGE_MAX) -> list[Tag]:
+    """Tags by name, with how many assets have them (`asset_count`)."""
+    rows = _of_client(Tag.objects.of(scope), client)
+    counted = rows.annotate(asset_count=Count("assets", filter=Q(assets__archived_at=None)))
+    return _page(counted, after, limit)
+
+
+def find_tag(scope: Scope, identifier: str) -> Tag | None:
+    """A tag, or None."""
+    return Tag.objects.of(scope).filter(pk=identifier).first()
 
 
 def list_assets(
@@ -93,11 +111,12 @@ def list_assets(
     kind: str = "",
     tag: str = "",
     words: str = "",
-    after: tuple[str, str] | None = None,
+    archived: bool = False,
+    after: After = None,
     limit: int = 100,
 ) -> list[Asset]:
-    """Assets that are not archived, by name; `after` is (name, id) of the last one of the page before."""
-    rows = _of_client(Asset.objects.of(scope), client).filter(archived_at=None)
+    """Assets by name, those that are archived only if asked for."""
+    rows = _of_client(Asset.objects.of(scope), client).filter(archived_at__isnull=not archived)
     if site:
         rows = rows.filter(site=site)
     if kind:
@@ -106,9 +125,7 @@ def list_assets(
         rows = rows.filter(tags__name=tag)
     for word in words.split()[:10]:
         rows = rows.filter(Q(name__icontains=word) | Q(client__name__icontains=word))
-    if after:
-        rows = rows.filter(Q(name__gt=after[0]) | Q(name=after[0], pk__gt=after[1]))
-    return list(rows.select_related("client", "site").order_by("name", "pk")[: min(limit, PAGE_MAX)])
+    return _page(rows.select_related("client", "site").prefetch_related("tags"), after, limit)
 
 
 def find_asset(scope: Scope, identifier: str) -> Asset | None:
@@ -122,17 +139,45 @@ def children_of(scope: Scope, asset: Asset) -> list[Asset]:
     return list(Asset.objects.of(scope).filter(parent=asset, archived_at=None)[:PAGE_MAX])
 
 
-def list_probes(scope: Scope, *, client: str = "", asset: str = "", limit: int = PAGE_MAX) -> list[Probe]:
-    """Probes, of a client or of an asset."""
+def parents_of(scope: Scope, asset: Asset) -> list[Asset]:
+    """What an asset hangs on, the nearest first."""
+    above: list[Asset] = []
+    next_one = asset.parent_id
+    while next_one and len(above) < DEPTH_MAX:
+        found = Asset.objects.of(scope).filter(pk=next_one).first()
+        if found is None or found in above:
+            break
+        above.append(found)
+        next_one = found.parent_id
+    return above
+
+
+def tree_of(scope: Scope, *, client: str, limit: int = 5000) -> list[Branch]:
+    """The assets of a client as trees: what hangs on nothing first, each with what hangs on it."""
+    rows = Asset.objects.of(scope).filter(client=client, archived_at=None)
+    branches = {asset.pk: Branch(asset) for asset in rows.select_related("site").order_by("name")[:limit]}
+    roots: list[Branch] = []
+    for branch in branches.values():
+        above = branches.get(branch.asset.parent_id or "")
+        (above.branches if above else roots).append(branch)
+    return roots
+
+
+def list_probes(
+    scope: Scope, *, client: str = "", asset: str = "", after: str = "", limit: int = PAGE_MAX
+) -> list[Probe]:
+    """Probes of a client or of an asset, the oldest first; `after` is the identifier of the last one seen."""
     rows = _of_client(Probe.objects.of(scope), client)
     if asset:
         rows = rows.filter(asset=asset)
-    return list(rows.select_related("asset", "collector")[: min(limit, PAGE_MAX)])
+    if after:
+        rows = rows.filter(pk__gt=after)
+    return list(rows.select_related("asset", "collector").order_by("pk")[: min(limit, PAGE_MAX)])
 
 
 def find_probe(scope: Scope, identifier: str) -> Probe | None:
     """A probe, or None."""
-    return Probe.objects.of(scope).filter(pk=identifier).first()
+    return Probe.objects.of(scope).filter(pk=identifier).select_related("asset").first()
 
 
 def list_collectors(scope: Scope, *, client: str = "") -> list[Collector]:
@@ -146,39 +191,37 @@ def find_collector(scope: Scope, identifier: str) -> Collector | None:
     return Collector.objects.of(scope).filter(pk=identifier).select_related("asset").first()
 
 
-def list_enrolment_tokens(scope: Scope) -> list[EnrolmentToken]:
+def list_enrolment_tokens(scope: Scope, *, client: str = "") -> list[EnrolmentToken]:
     """Tokens that can still be used."""
-    rows = EnrolmentToken.objects.of(scope).filter(used_at=None, expires_at__gt=timezone.now())
+    rows = _of_client(EnrolmentToken.objects.of(scope), client)
+    rows = rows.filter(used_at=None, expires_at__gt=timezone.now())
     return list(rows.select_related("client", "site", "asset").order_by("-pk")[:PAGE_MAX])
 
 
-def list_people(scope: Scope) -> list[Person]:
-    """People: all of them for staff who see every client, else those who share a client."""
-    rows = Person.objects.prefetch_related("clients").order_by("name")
-    if not scope.everything:
-        rows = rows.filter(all_clients=False, clients__in=scope.clients).distinct()
-    return list(rows[:PAGE_MAX])
+def list_people(scope: Scope, *, after: After = None, limit: int = PAGE_MAX) -> list[Person]:
+    """People by name: all of them for staff who see every client, else those who share a client."""
+    return _page(_people(scope).prefetch_related("clients"), after, limit)
 
 
 def find_person(scope: Scope, identifier: str) -> Person | None:
     """A person whom the scope sees, or None."""
-    rows = Person.objects.filter(pk=identifier)
-    if not scope.everything:
-        rows = rows.filter(all_clients=False, clients__in=scope.clients).distinct()
-    return rows.first()
+    return _people(scope).filter(pk=identifier).first()
 
 
-def list_tokens(scope: Scope, *, person: Person) -> list[ApiToken]:
-    """A person's API tokens that were not revoked."""
-    rows = ApiToken.objects.filter(person=person, revoked_at=None)
-    if not scope.everything:
-        rows = rows.filter(Q(client=None) | Q(client__in=scope.clients))
-    return list(rows.select_related("client").order_by("-pk")[:PAGE_MAX])
+def list_tokens(scope: Scope, *, person: Person | None = None) -> list[ApiToken]:
+    """API tokens that were not revoked, the newest first: a person's own, or those of all whom one sees."""
+    rows = _tokens(scope)
+    if person is not None:
+        rows = rows.filter(person=person)
+    return list(rows.select_related("client", "person").order_by("-pk")[:PAGE_MAX])
 
 
-def find_token(scope: Scope, identifier: str, *, person: Person) -> ApiToken | None:
-    """One of a person's own tokens, or None."""
-    return next((token for token in list_tokens(scope, person=person) if token.pk == identifier), None)
+def find_token(scope: Scope, identifier: str, *, person: Person | None = None) -> ApiToken | None:
+    """A token that was not revoked (of that person), or None."""
+    rows = _tokens(scope).filter(pk=identifier)
+    if person is not None:
+        rows = rows.filter(person=person)
+    return rows.select_related("client", "person").first()
 
 
 def search(scope: Scope, words: str) -> Sequence[Found]:
@@ -199,5 +242,26 @@ def search(scope: Scope, words: str) -> Sequence[Found]:
     return found
 
 
-def _of_client(rows: Any, client: str) -> Any:
+def _of_client(rows: "QuerySet[Row]", client: str) -> "QuerySet[Row]":
     return rows.filter(client=client) if client else rows
+
+
+def _page(rows: "QuerySet[Row]", after: After, limit: int) -> list[Row]:
+    if after:
+        rows = rows.filter(Q(name__gt=after[0]) | Q(name=after[0], pk__gt=after[1]))
+    return list(rows.order_by("name", "pk")[: min(limit, PAGE_MAX)])
+
+
+def _people(scope: Scope) -> "QuerySet[Person]":
+    if scope.everything:
+        return Person.objects.all()
+    return Person.objects.filter(all_clients=False, clients__in=scope.clients).distinct()
+
+
+def _tokens(scope: Scope) -> "QuerySet[ApiToken]":
+    """A token is seen by who sees its person, and its client when it is bound to one."""
+    rows = ApiToken.objects.filter(revoked_at=None)
+    if scope.everything:
+        return rows
+    visible = Q(client=None, person__all_clients=False, person__clients__in=scope.clients)
+    return rows.filter(visible | Q(client__in=scope.clients)).distinct()

@@ -78,12 +78,10 @@ def change_person(
         row.save(update_fields=["name", "role", "all_clients", "is_active"])
         if chosen is not None:
             unseen = [pk for pk in row.clients.values_list("pk", flat=True) if not by.scope.sees(pk)]
-            row.clients.set([*chosen, *unseen])
+            row.clients.set(Client.objects.filter(pk__in=[*chosen, *unseen]))
         if not Person.objects.filter(role=Role.OWNER, is_active=True, all_clients=True).exists():
             raise Trouble("somebody must stay an owner of all clients", "Make another person owner first.")
-        append("access.person_changed", subject=row.pk, actor=by.scope.actor, at=timezone.now(),
-               body={"email": row.email, "role": row.role, "all_clients": row.all_clients,
-                     "active": row.is_active, "clients": sorted(row.clients.values_list("pk", flat=True))})  # fmt: skip
+        _journal(by, row)
     return row
 
 
@@ -119,3 +117,12 @@ def _name(name: str) -> str:
     return name
 
 
+def _journal(by: Bearer, person: Person) -> None:
+    body = {
+        "email": person.email,
+        "role": person.role,
+        "all_clients": person.all_clients,
+        "active": person.is_active,
+        "clients": sorted(person.clients.values_list("pk", flat=True)),
+    }
+    append("access.person_changed", subject=person.pk, actor=by.scope.actor, body=body, at=timezone.now())
