@@ -1,4 +1,4 @@
-"""Telemetry against the real store process: idempotent inserts, search, charts, tenancy, retention, kill -9."""
+"""Telemetry against the real store process: idempotent inserts, search, charts, tenancy, retention, kills."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store
 from forestall.telemetry import read, retention, search
 from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
+from forestall.telemetry.conditions import Conditions
+from forestall.telemetry.language import parse
 from forestall.telemetry.scope import EVERY
 from forestall.telemetry.write import insert_logs, insert_samples
 
@@ -173,3 +175,90 @@ def test_acknowledged_inserts_survive_kill_9_and_are_there_once(tmp_path: Path) 
             )  # a retry
         rows = running.store.select("SELECT count(), uniqExact(message) FROM forestall.logs")
         assert tuple(rows[0]) == (acknowledged, acknowledged)
+
+
+def test_a_word_means_the_same_with_and_without_separators_around_it(store: Store) -> None:
+    lines = ["read /var/log/app.log", "€uro 12€", "peer fe80::1 up", "GET https://example.org/a?b=1 200"]
+    insert_logs(store, log_columns(lines), token="separators")
+    assert found(store, "app.log") == [lines[0]]
+    assert found(store, "pp.log") == []
+    assert found(store, "app.lo") == []
+    assert found(store, "app.lo*") == [lines[0]]
+    assert found(store, "fe80::1") == [lines[2]]
+    assert found(store, "https://example.org") == [lines[3]]
+    assert found(store, "b=1") == [lines[3]]
+    assert found(store, "/a?b=1") == [lines[3]]
+    assert found(store, '"var/log/a"') == [lines[0]]
+    assert found(store, "12€") == [lines[1]]
+    assert found(store, "2€") == []
+
+
+def test_attributes_are_found_by_their_key_as_it_is_written(store: Store) -> None:
+    attrs = '{"userId":"42","tries":3}'
+    insert_logs(store, log_columns(["signed in"], attrs=attrs), token="attributes")
+    assert found(store, "userId:42") == ["signed in"]
+    assert found(store, "userid:42") == []
+    assert found(store, "tries:3") == ["signed in"]
+    assert found(store, "userId!=42") == []
+    assert found(store, "userId:*") == ["signed in"]
+
+
+def test_what_cannot_be_carried_out_says_what_to_do(store: Store) -> None:
+    insert_logs(store, log_columns([f"{n:x} " * 200 for n in range(60_000)]), token="it's \\ long")
+    with pytest.raises(search.SearchError, match="regular expression"):
+        found(store, "re:/(?=a)b/")  # Python knows it, the store does not
+    with pytest.raises(search.SearchError, match="too long"):
+        search.search_logs(store, "re:/(a|b|c)+(d|e).*(f|1).*x$/", clients=EVERY, timeout_s=0.0, **WHEN)
+
+
+@pytest.mark.parametrize("days", [1, 7, 120])
+def test_a_retry_is_taken_once_however_many_days_it_spans(store: Store, days: int) -> None:
+    columns = log_columns([f"{n}" for n in range(500)], at_ms=AT - 200 * DAY, step_ms=days * DAY // 500)
+    for _ in range(2):
+        insert_logs(store, columns, token=f"span {days}")
+    assert tuple(store.select("SELECT count(), uniqExact(message) FROM forestall.logs")[0]) == (500, 500)
+
+
+def test_a_clock_that_is_far_off_loses_no_line(store: Store) -> None:
+    for place, at_ms in enumerate((0, -5, (1 << 53) - 1)):
+        insert_logs(store, log_columns([f"at {at_ms}"], at_ms=at_ms), token=f"clock {place}")
+        insert_samples(store, sample_columns([1.0], at_ms=at_ms), token=f"clock {place}")
+    assert store.select("SELECT count() FROM forestall.logs")[0][0] == 3
+    assert store.select("SELECT count() FROM forestall.samples")[0][0] == 3
+
+
+def test_the_index_of_words_is_used(store: Store) -> None:
+    lines = [f"event {n:08x} of the machine" for n in range(100_000)]
+    insert_logs(store, log_columns(lines, step_ms=1), token="many")
+    store.command("OPTIMIZE TABLE forestall.logs FINAL")
+    made = Conditions()
+    condition = made.of(parse("0000beef"))
+    plan = store.select(
+        f"EXPLAIN indexes = 1 SELECT count() FROM forestall.logs WHERE {condition}", made.parameters
+    )
+    granules = [str(row[0]).split()[-1] for row in plan if "Granules" in str(row[0])]
+    assert granules[-1].split("/")[0] in ("1", "2")
+    assert int(granules[-1].split("/")[1]) > 10
+    assert found(store, "0000beef") == [lines[0xBEEF]]
+
+
+def test_latest_values_of_many_assets(store: Store) -> None:
+    for asset in (1, 2, 3):
+        insert_samples(store, sample_columns([0.1, 0.2 * asset], asset=asset), token=f"asset {asset}")
+    insert_samples(
+        store, sample_columns([float("nan")], asset=2, metric="load.per_core", at_ms=AT), token="nan"
+    )
+    given = {"metrics": ["cpu.used_ratio", "load.per_core"], "now_ms": AT + 60_000}
+    seen = read.latest_of_assets(store, EVERY, assets=[1, 2, 9], **given)  # type: ignore[arg-type]
+    assert {asset: [one.value for one in values] for asset, values in seen.items()} == {1: [0.2], 2: [0.4]}
+    assert read.latest_of_assets(store, frozenset(), assets=[1], **given) == {}  # type: ignore[arg-type]
+    series = read.list_series(store, EVERY, asset=2, from_ms=AT, to_ms=AT + DAY)
+    assert [(one.metric, one.at_ms) for one in series] == [("cpu.used_ratio", AT + 10_000)]
+
+
+def test_lines_around_an_instant_are_the_assets_own_and_in_order(store: Store) -> None:
+    insert_logs(store, log_columns([f"{n}" for n in range(10)]), token="own")
+    insert_logs(store, log_columns(["other"], asset=3), token="other")
+    lines = search.around(store, EVERY, asset=2, from_ms=AT + 2000, to_ms=AT + 6000, limit=3)
+    assert [line.message for line in lines] == ["3", "4", "5"]
+    assert search.around(store, frozenset({9}), asset=2, from_ms=AT, to_ms=AT + DAY) == []

@@ -14,6 +14,8 @@ from forestall.telemetry.schema import CREATE, DATABASE, VERSION
 
 CONNECT_S = 3
 ANSWER_S = 30
+QUERY_S = 20
+TIMEOUT_MIN_S = 0.01
 INSERT_S = 120  # an insert may wait for seconds while the store merges
 COMMAND_S = 120
 # ClickHouse's codes for an insert that can never succeed, because of what is in it. Whatever else goes wrong
@@ -53,12 +55,16 @@ class Store:
         self._local = threading.local()
 
     def select(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = ANSWER_S
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = QUERY_S
     ) -> list[Sequence[Any]]:
         """The rows of a query. Raises StoreUnavailable, StoreRefused (code 159: it took longer)."""
-        settings = {"max_execution_time": max(1, round(timeout_s)), "timeout_overflow_mode": "throw"}
+        settings = {
+            "max_execution_time": max(TIMEOUT_MIN_S, round(timeout_s, 3)),
+            "timeout_overflow_mode": "throw",
+        }
         with _trouble():
-            found = self._client().query(sql, parameters=dict(parameters or {}), settings=settings)
+            client = self._client(ANSWER_S if timeout_s < ANSWER_S else COMMAND_S)
+            found = client.query(sql, parameters=dict(parameters or {}), settings=settings)
             return list(found.result_rows)
 
     def command(self, sql: str) -> Any:
@@ -102,8 +108,14 @@ class Store:
     def ensure_schema(self) -> None:
         """Make the tables that are not there.
 
-        Raises Trouble when they are of a newer version, StoreUnavailable, StoreRefused.
+        Raises Trouble when they are of a newer version, StoreUnavailable when they cannot be made now.
         """
+        try:
+            self._ensure_schema()
+        except StoreRefused as refused:
+            raise StoreUnavailable(f"the tables cannot be made: {refused}") from refused
+
+    def _ensure_schema(self) -> None:
         for statement in CREATE:
             self.command(statement)
         there = int(self.select(f"SELECT max(version) FROM {DATABASE}.about")[0][0])

@@ -6,6 +6,7 @@ from forestall.telemetry.language import All, Any, Field, Node, Not, Phrase, Reg
 from forestall.telemetry.schema import TEXT
 
 _TOKEN = re.compile(r"[a-z0-9\u0080-\U0010ffff]+")  # what ClickHouse's token index takes for a word
+_SEPARATOR = r"[^a-z0-9\x{80}-\x{10FFFF}]"  # the opposite, for RE2
 
 
 class Conditions:
@@ -24,13 +25,20 @@ class Conditions:
             case Not(part):
                 return f"NOT {self.of(part)}"
             case Phrase(text):
-                return f"position({TEXT}, {self._text(_lower(text))}) > 0"
+                return self._phrase(_lower(text))
             case Regex(pattern):
                 return f"match(message, {self._text(pattern)})"
             case Word(text, prefix):
                 return self._word(_lower(text), prefix)
             case Field(name, operator, value):
                 return self._field(name, operator, value)
+
+    def _phrase(self, text: str) -> str:
+        """Text anywhere. Its inner words are whole ones, so the token index helps to find them."""
+        inner = [found[0] for found in _TOKEN.finditer(text) if found.start() > 0 and found.end() < len(text)]
+        conditions = [f"hasToken({TEXT}, {self._text(token)})" for token in inner]
+        conditions.append(f"position({TEXT}, {self._text(text)}) > 0")
+        return "(" + " AND ".join(conditions) + ")"
 
     def _word(self, word: str, prefix: bool) -> str:
         """A whole word by the token index; what contains separators also by its exact text and its ends."""
@@ -39,8 +47,8 @@ class Conditions:
         tokens = _TOKEN.findall(word)
         if prefix and tokens and word.endswith(tokens[-1]):
             tokens.pop()  # the last one may go on
-        begin = r"(?:^|[^a-z0-9\x80-\xff])" if _TOKEN.match(word) else ""
-        end = r"(?:$|[^a-z0-9\x80-\xff])" if not prefix and _TOKEN.match(word[-1]) else ""
+        begin = f"(?:^|{_SEPARATOR})" if _TOKEN.match(word) else ""
+        end = f"(?:$|{_SEPARATOR})" if not prefix and _TOKEN.match(word[-1]) else ""
         conditions = [f"hasToken({TEXT}, {self._text(token)})" for token in tokens]
         conditions.append(f"position({TEXT}, {self._text(word)}) > 0")
         if begin or end:
@@ -54,7 +62,7 @@ class Conditions:
             return f"{name} {turned.get(operator, operator)} {self._number(int(value))}"
         column = name if name in ("source", "host", "message") else self._attribute(name)
         if name == "message":
-            condition = f"position(lower(message), {self._text(_lower(value))}) > 0"
+            condition = f"position(lower(message), {self._text(_lower(value.rstrip('*')))}) > 0"
         elif value.endswith("*") and value != "*":
             condition = f"startsWith(lower({column}), {self._text(_lower(value[:-1]))})"
         elif value == "*":

@@ -2,6 +2,8 @@
 
 Words are ANDed; `"a phrase"` (any text, also part of a word), `-not`, `OR`, parentheses, `field:value`,
 `severity>=warning`, `re:/…/`, `*` at the end of a word. A mistake is answered with where and why.
+Fields are those of a line (FIELDS) and the keys of its attributes. What people paste from a log is taken as
+words where it is not clearly meant as a field: `rhost=10.0.0.5`, `sshd: Failed`, `https://…`, `fe80::1`.
 """
 
 import re
@@ -15,6 +17,8 @@ SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "i
 SEVERITY_ALSO = {"emerg": 0, "panic": 0, "crit": 2, "err": 3, "warn": 4, "informational": 6}
 FIELDS = ("source", "host", "severity", "facility", "message")
 OPERATORS = (">=", "<=", "!=", ":", "=", ">", "<")
+_ADDRESS = re.compile(r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{0,4}:")  # MAC or IPv6
+_ESCAPED = re.compile(r"(?s)\\.")
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.@-]{0,63})(?P<operator>>=|<=|!=|:|=|>|<)")
 
 
@@ -157,7 +161,8 @@ class _Reader:
             return Phrase(self._quoted())
         if self.text.startswith("re:/", self.at):
             return self._regex()
-        if found := _FIELD.match(self.text, self.at):
+        found = _FIELD.match(self.text, self.at)
+        if found and not self._is_pasted(found):
             return self._field(found)
         return self._word()
 
@@ -183,11 +188,11 @@ class _Reader:
     def _regex(self) -> Node:
         opened = self.at
         end = self.at + 4
-        while end < len(self.text) and (self.text[end] != "/" or self.text[end - 1] == "\\"):
-            end += 1
+        while end < len(self.text) and self.text[end] != "/":
+            end += 2 if self.text[end] == "\\" else 1
         if end >= len(self.text):
             raise SearchError("this expression is not closed: write re:/…/", opened)
-        pattern = self.text[opened + 4 : end].replace("\\/", "/")
+        pattern = _ESCAPED.sub(lambda one: "/" if one[0] == "\\/" else one[0], self.text[opened + 4 : end])
         if not pattern or len(pattern) > REGEX_MAX_CHARS:
             raise SearchError(f"an expression has 1 to {REGEX_MAX_CHARS} characters", opened)
         try:
@@ -197,8 +202,20 @@ class _Reader:
         self.at = end + 1
         return Regex(pattern)
 
+    def _is_pasted(self, found: re.Match[str]) -> bool:
+        """Whether what looks like a field is rather text out of a log."""
+        rest = self.text[found.end() : found.end() + 2]
+        if found["name"].lower() in FIELDS:
+            return False
+        if _ADDRESS.match(self.text, self.at):
+            return True
+        if found["operator"] == ":":
+            return not rest.strip() or rest[0].isspace() or rest[0] in "\\)" or rest == "//"
+        return found["operator"] == "="
+
     def _field(self, found: re.Match[str]) -> Node:
-        name, operator, place = found["name"].lower(), found["operator"], self.at
+        name, operator, place = found["name"], found["operator"], self.at
+        name = name.lower() if name.lower() in FIELDS else name
         self.at = found.end()
         if self.at < len(self.text) and self.text[self.at] == '"':
             value = self._quoted()
@@ -220,7 +237,9 @@ class _Reader:
             raise SearchError("facility is a number from 0 to 23", found.end())
         if name != "facility" and operator not in ("=", "!="):
             raise SearchError(
-                f"{name} is text: it takes : or !=, only severity and facility take {operator}", place
+                f"{name} is text: it takes : or !=, only severity and facility take {operator}."
+                f" To look for {name}{operator} as text, put it between quotes",
+                place,
             )
         return Field(name, operator, value)
 

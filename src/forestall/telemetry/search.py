@@ -1,5 +1,6 @@
 """Searching logs: newest first, with a histogram and the most frequent values of fields. Bounded in time."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any as Anything
@@ -75,6 +76,7 @@ def search_logs(
     condition, parameters = _condition(query, clients, asset)
     last_ms, skip = _read_cursor(before, to_ms)
     lines: list[Line] = []
+    deadline = time.monotonic() + timeout_s
     for start_ms in _windows(from_ms, last_ms):
         sql = (
             f"SELECT {_COLUMNS} FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}}) AND"
@@ -82,7 +84,7 @@ def search_logs(
             f" LIMIT {limit + 1} OFFSET {skip}"
         )
         given = parameters | {"from": start_ms, "to": last_ms}
-        lines = [Line(*row) for row in _select(store, sql, given, timeout_s)]
+        lines = [Line(*row) for row in _select(store, sql, given, deadline - time.monotonic())]
         if len(lines) > limit:
             break
     if len(lines) <= limit:
@@ -128,34 +130,31 @@ def facets(
     asset: int | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, list[tuple[str, int]]]:
-    """The most frequent values of source, host and severity among the matching lines."""
+    """The most frequent values of source, host and severity among the matching lines, with their counts; at
+    most FACET_VALUES each, the most frequent first."""
     condition, parameters = _condition(query, clients, asset)
-    tops = ", ".join(f"topKWeighted({FACET_VALUES}, 3, 'counts')(toString({name}), 1)" for name in FACETS)
     sql = (
-        f"SELECT {tops} FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}})"
+        f"SELECT multiIf(grouping(source) = 0, 'source', grouping(host) = 0, 'host', 'severity') AS facet,"
+        f" source, host, severity, count() AS lines"
+        f" FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}})"
         f" AND at < fromUnixTimestamp64Milli({{to:Int64}}) AND {condition}"
+        " GROUP BY GROUPING SETS ((source), (host), (severity))"
+        f" ORDER BY lines DESC, source, host, severity LIMIT {FACET_VALUES} BY facet"
     )
     rows = _select(store, sql, parameters | {"from": from_ms, "to": to_ms}, timeout_s)
-    return {
-        name: [(_value(entry), _count(entry)) for entry in rows[0][place]]
-        for place, name in enumerate(FACETS)
-    }
+    found: dict[str, list[tuple[str, int]]] = {name: [] for name in FACETS}
+    for facet, source, host, severity, count in rows:
+        value = {"source": source, "host": host, "severity": severity}[facet]
+        found[facet].append((str(value), int(count)))
+    return found
 
 
 def around(
-    store: Store, *, clients: Clients, asset: int, from_ms: int, to_ms: int, limit: int = LINES_MAX
+    store: Store, clients: Clients, *, asset: int, from_ms: int, to_ms: int, limit: int = LINES_MAX
 ) -> list[Line]:
     """The lines of an asset in a span of time, oldest first; the newest `limit` of them."""
     page = search_logs(store, "", clients=clients, asset=asset, from_ms=from_ms, to_ms=to_ms, limit=limit)
     return page.lines[::-1]
-
-
-def _value(entry: Anything) -> str:
-    return str(entry["item"] if isinstance(entry, dict) else entry[0])
-
-
-def _count(entry: Anything) -> int:
-    return int(entry["count"] if isinstance(entry, dict) else entry[1])
 
 
 def _condition(query: Node | str, clients: Clients, asset: int | None) -> tuple[str, dict[str, str | int]]:
@@ -185,11 +184,11 @@ def _select(
     store: Store, sql: str, parameters: dict[str, str | int], timeout_s: float
 ) -> Sequence[Sequence[Anything]]:
     try:
-        return store.select(sql, parameters, timeout_s=timeout_s)
+        return store.select(sql, parameters, timeout_s=max(0.0, timeout_s))
     except StoreRefused as refused:
         if refused.code in (CODE_TIMEOUT, CODE_TOO_SLOW) or "TIMEOUT_EXCEEDED" in str(refused):
             raise SearchError(
-                f"this takes longer than {timeout_s:.0f} s: choose a shorter time, an asset, or rarer words",
+                "this takes too long: choose a shorter time, an asset, or rarer words",
                 0,
             ) from refused
         if refused.code == CODE_REGEX or "CANNOT_COMPILE_REGEXP" in str(refused):

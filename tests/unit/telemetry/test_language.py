@@ -24,6 +24,15 @@ from forestall.telemetry.scope import EVERY, sql_of
         ('unit:"my app"', Field("unit", "=", "my app")),
         ("re:/a\\/b+/", Regex("a/b+")),
         ("ORDER", Word("ORDER")),
+        ("userId:42", Field("userId", "=", "42")),
+        ("Source:nginx", Field("source", "=", "nginx")),
+        ("re:/a\\\\/ b", All((Regex("a\\\\"), Word("b")))),
+        ("rhost=10.0.0.5", Word("rhost=10.0.0.5")),
+        ("sshd: Failed", All((Word("sshd:"), Word("Failed")))),
+        ("https://a.example/b", Word("https://a.example/b")),
+        ("fe80::1", Word("fe80::1")),
+        ("aa:bb:cc:dd:ee:ff", Word("aa:bb:cc:dd:ee:ff")),
+        ("C:\\Windows", Word("C:\\Windows")),
     ],
 )
 def test_meaning(query: str, tree: object) -> None:
@@ -42,6 +51,10 @@ def test_meaning(query: str, tree: object) -> None:
         ("a OR", 2, "both sides"),
         ("*", 0, "beginning"),
         ("host:", 5, "needs a value"),
+        ("a count>5", 2, "between quotes"),
+        ("facility:local0", 9, "0 to 23"),
+        ("-" * 30 + "a", 22, "nested"),
+        ("(" * 30, 21, "nested"),
     ],
 )
 def test_mistakes_say_where_and_why(query: str, position: int, says: str) -> None:
