@@ -1,7 +1,7 @@
 """The tcp, icmp, smtp, ntp, dns, sql, nagios and domain probes against real daemons, and against bad ones.
 
 DNS is answered by a UDP server made with dnspython, NTP by one made with `struct`, RDAP by nginx with
-recorded answers: no such daemon is at hand. nginx, PostgreSQL, aiosmtpd, ICMP and the Nagios plugins are real.
+recorded answers: no such daemon is at hand. nginx, PostgreSQL, aiosmtpd and the Nagios plugins are real.
 """
 
 import asyncio

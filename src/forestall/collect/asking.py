@@ -5,14 +5,16 @@ spread evenly and stay so across restarts; the first run comes within START_WITH
 with itself: a run that cannot begin because the one before has not ended, or because CONCURRENT_MAX others
 are being asked, is delivered as a failed outcome that says so.
 
-A single lost packet is no outage: a run that fails is repeated once after PAUSE_MAX_S (or a quarter of the
-interval when that is less), and only the second verdict counts; both reasons are in it. What was not asked at
-all (NotAsked) is not repeated. A try takes at most three eighths of the interval, so both fit into it.
+A single lost packet is no outage: a run that fails is repeated once after PAUSE_MAX_S (or PAUSE_SHARE of the
+interval when that is less), and only the second verdict counts; both reasons are in it. What was not asked
+at all (NotAsked) is not repeated. A try takes at most TRY_SHARE of the interval, so that both tries and the
+pause fit into it.
 """
 
 import asyncio
 import inspect
 import logging
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -28,12 +30,16 @@ from forestall.collect.reach import Reach
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import ANSWER_MAX_CHARS, Outcome, Sample
 from forestall.kernel.plugins import Spec, load
+from forestall.kernel.words import say_duration
 
 PROBES = "forestall.collect.probes"
 ORDERS_MAX = 20_000
 CONCURRENT_MAX = 200
 START_WITHIN_S = 10.0
 PAUSE_MAX_S = 2.0
+PAUSE_SHARE = 0.2  # of the interval
+TRY_SHARE = 0.35
+FIRST_GAP_SHARE = 2 * TRY_SHARE + PAUSE_SHARE
 TIMEOUT_S = 10.0
 TARGET_MAX_CHARS = 240
 ITEM_MAX_CHARS = 256
@@ -58,12 +64,12 @@ class ProbeOrder(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def try_s(self) -> float:
         """What one try may take: so little that a second one fits into the interval."""
-        return min(self.timeout_s, self.interval_s * 3 / 8)
+        return min(self.timeout_s, self.interval_s * TRY_SHARE)
 
     @property
     def pause_s(self) -> float:
         """Between a failed try and the second."""
-        return min(PAUSE_MAX_S, self.interval_s / 4)
+        return min(PAUSE_MAX_S, self.interval_s * PAUSE_SHARE)
 
     @property
     def share(self) -> float:
@@ -198,30 +204,30 @@ class _Line:
         self.order = order
         self.task: asyncio.Task[None] | None = None
         self.loop = asyncio.get_running_loop()
-        self.begun_at = self.loop.time()
-        self.origin = self.begun_at + order.share * order.interval_s
-        first = self.begun_at + order.share * min(START_WITHIN_S, order.interval_s)
-        self.due = first
-        self.timer = self.loop.call_at(first, self.fire)
+        now = self.loop.time()
+        self.home = now + order.share * order.interval_s  # from here on every interval
+        self.due = now + order.share * min(START_WITHIN_S, order.interval_s)
+        self.timer = self.loop.call_at(self.due, self.fire)
 
     def fire(self) -> None:
         """Begin a run, or say why not; and wind up for the next."""
-        interval, now = self.order.interval_s, self.loop.time()
-        late_s = now - self.due
-        # The next place of ours that is at least half an interval away.
-        steps = -(-(now + interval / 2 - self.origin) // interval)
-        self.due = self.origin + max(steps, 0) * interval
+        interval, late_s = self.order.interval_s, self.loop.time() - self.due
+        missed = int(late_s // interval)
+        if self.home > self.due:  # the run after the first finds its place: 0.9 to 1.9 intervals later
+            steps = math.ceil((self.due + late_s + interval * FIRST_GAP_SHARE - self.home) / interval)
+            self.due = self.home + max(steps, 0) * interval
+            self.home = self.due
+        else:
+            self.due += (missed + 1) * interval
         self.timer = self.loop.call_at(self.due, self.fire)
         if self.task is not None and not self.task.done():
             what = "it waits for its turn" if self.asker.full else "the run before has not ended"
             self.asker.skip(self.order, f"not asked: {what} yet")
-        else:
-            if late_s > interval:
-                missed = int(late_s // interval)
-                self.asker.skip(
-                    self.order, f"not asked {missed} times: this collector stood still for {late_s:.0f} s"
-                )
-            self.task = self.loop.create_task(self.asker.carry_out(self.order))
+            return
+        if missed:
+            why = f"this collector stood still for {say_duration(late_s)}"
+            self.asker.skip(self.order, f"not asked {missed} times: {why}")
+        self.task = self.loop.create_task(self.asker.carry_out(self.order))
 
     def stop(self) -> None:
         """No more runs, and nothing of this one."""
