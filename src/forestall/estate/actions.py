@@ -3,27 +3,32 @@
 What belongs to another client is refused as if it were not there. Trouble says what to write instead.
 """
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from forestall.estate.checks import (
+    NOTES_MAX_CHARS,
+    clean_addresses,
+    clean_name,
+    clean_ranges,
+    days_kept,
+    email_or_none,
+    known_zone,
+)
 from forestall.estate.models import Asset, Client, Collector, Contact, Probe, Provider, Site, Tag
 from forestall.estate.queries import find_asset, find_client, find_collector, find_site
 from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
-from forestall.estate.vault import seal
+from forestall.estate.vault import is_sealed, seal
 from forestall.journal.actions import append
 from forestall.kernel.errors import Trouble
 
-RANGES_MAX = 100
-ADDRESSES_MAX = 100
 TAGS_MAX = 50
 DEPTH_MAX = 20
 INTERVAL_LEAST_S, INTERVAL_MOST_S = 5, 7 * 86_400
-NAME_MAX_CHARS = 160
 
 Made = TypeVar("Made")
 
@@ -33,10 +38,12 @@ def add_client(scope: Scope, *, name: str, timezone_name: str = "UTC") -> Client
     if not scope.everything:
         raise Trouble("only somebody who sees every client adds one", "Ask an owner.")
     with transaction.atomic():
-        client = _made(
-            lambda: Client.objects.create(name=_name(name), timezone=timezone_name), "client", name
+        client = made(
+            lambda: Client.objects.create(name=clean_name(name), timezone=known_zone(timezone_name)),
+            "client",
+            name,
         )
-        _journal(scope, "client_created", client.pk, client.pk, {"name": client.name})
+        note_change(scope, "client_created", client.pk, client.pk, {"name": client.name})
     return client
 
 
@@ -45,20 +52,21 @@ def change_client(
     client: Client,
     *,
     name: str,
+    timezone_name: str = "",
     keep_logs_days: int | None = None,
     keep_samples_days: int | None = None,
 ) -> Client:
-    """Another name or other terms of keeping."""
+    """Another name, zone ("" leaves it) or other terms of keeping (None: those of the installation)."""
     with transaction.atomic():
         client.name, client.keep_logs_days, client.keep_samples_days = (
-            _name(name),
-            keep_logs_days,
-            keep_samples_days,
+            clean_name(name),
+            days_kept(keep_logs_days),
+            days_kept(keep_samples_days),
         )
-        _made(
-            lambda: client.save(update_fields=["name", "keep_logs_days", "keep_samples_days"]), "client", name
-        )
-        _journal(scope, "client_changed", client.pk, client.pk, {"name": client.name})
+        client.timezone = known_zone(timezone_name) if timezone_name else client.timezone
+        fields = ["name", "timezone", "keep_logs_days", "keep_samples_days"]
+        made(lambda: client.save(update_fields=fields), "client", name)
+        note_change(scope, "client_changed", client.pk, client.pk, {"name": client.name})
     return client
 
 
@@ -68,21 +76,21 @@ def archive_client(scope: Scope, client: Client) -> None:
     with transaction.atomic():
         Client.objects.of(scope).filter(pk=client.pk, archived_at=None).update(archived_at=now)
         Asset.objects.of(scope).filter(client=client, archived_at=None).update(archived_at=now)
-        _journal(scope, "client_archived", client.pk, client.pk, {"name": client.name})
+        note_change(scope, "client_archived", client.pk, client.pk, {"name": client.name})
 
 
 def add_site(scope: Scope, *, client: str, name: str, ranges: Iterable[str] = (), address: str = "") -> Site:
     """A new site with the networks that its collectors may ask."""
-    owner = _client(scope, client)
+    owner = client_of(scope, client)
     with transaction.atomic():
-        site = _made(
+        site = made(
             lambda: Site.objects.create(
-                client=owner, name=_name(name), ranges=_ranges(ranges), address=address
+                client=owner, name=clean_name(name), ranges=clean_ranges(ranges), address=address
             ),
             "site",
             name,
         )
-        _journal(scope, "site_created", owner.pk, site.pk, {"name": site.name, "ranges": site.ranges})
+        note_change(scope, "site_created", owner.pk, site.pk, {"name": site.name, "ranges": site.ranges})
     return site
 
 
@@ -90,11 +98,17 @@ def add_contact(
     scope: Scope, *, client: str, name: str, email: str = "", phone: str = "", site: str = ""
 ) -> Contact:
     """A new contact of a client."""
-    owner = _client(scope, client)
-    place = _site(scope, owner, site)
+    owner = client_of(scope, client)
+    place = site_of(scope, owner, site)
     with transaction.atomic():
-        contact = Contact.objects.create(client=owner, site=place, name=_name(name), email=email, phone=phone)
-        _journal(scope, "contact_created", owner.pk, contact.pk, {"name": contact.name})
+        contact = Contact.objects.create(
+            client=owner,
+            site=place,
+            name=clean_name(name),
+            email=email_or_none(email),
+            phone=phone.strip()[:40],
+        )
+        note_change(scope, "contact_created", owner.pk, contact.pk, {"name": contact.name})
     return contact
 
 
@@ -111,14 +125,18 @@ def add_asset(
     notes: str = "",
 ) -> Asset:
     """A new asset."""
-    owner = _client(scope, client)
+    owner = client_of(scope, client)
     fields = _asset_fields(scope, owner, kind=kind, site=site, parent=parent, addresses=addresses)
     with transaction.atomic():
-        asset = _made(
-            lambda: Asset.objects.create(client=owner, name=_name(name), notes=notes, **fields), "asset", name
+        asset = made(
+            lambda: Asset.objects.create(
+                client=owner, name=clean_name(name), notes=notes[:NOTES_MAX_CHARS], **fields
+            ),
+            "asset",
+            name,
         )
         _tag(asset, tags)
-        _journal(scope, "asset_created", owner.pk, asset.pk, {"name": asset.name, "kind": kind})
+        note_change(scope, "asset_created", owner.pk, asset.pk, {"name": asset.name, "kind": kind})
     return asset
 
 
@@ -142,12 +160,12 @@ def change_asset(
             raise Trouble(f"{asset.name} would hang on itself", "Choose another parent.")
         above, steps = above.parent, steps + 1
     with transaction.atomic():
-        asset.name, asset.notes = _name(name), notes
+        asset.name, asset.notes = clean_name(name), notes[:NOTES_MAX_CHARS]
         for field, value in fields.items():
             setattr(asset, field, value)
-        _made(asset.save, "asset", name)
+        made(lambda: asset.save(update_fields=["name", "notes", *fields]), "asset", name)
         _tag(asset, tags)
-        _journal(scope, "asset_changed", asset.client_id, asset.pk, {"name": asset.name, "kind": kind})
+        note_change(scope, "asset_changed", asset.client_id, asset.pk, {"name": asset.name, "kind": kind})
     return asset
 
 
@@ -155,16 +173,16 @@ def assign_address(scope: Scope, asset: Asset, address: str) -> None:
     """What comes from that address is this asset's from now on."""
     with transaction.atomic():
         row = Asset.objects.of(scope).select_for_update().get(pk=asset.pk)
-        row.addresses = _addresses([*row.addresses, address])
+        row.addresses = clean_addresses([*row.addresses, address])
         row.save(update_fields=["addresses"])
-        _journal(scope, "asset_changed", row.client_id, row.pk, {"address": address})
+        note_change(scope, "asset_changed", row.client_id, row.pk, {"address": address})
 
 
 def archive_asset(scope: Scope, asset: Asset) -> None:
     """The asset is no longer watched."""
     with transaction.atomic():
         Asset.objects.of(scope).filter(pk=asset.pk, archived_at=None).update(archived_at=timezone.now())
-        _journal(scope, "asset_archived", asset.client_id, asset.pk, {"name": asset.name})
+        note_change(scope, "asset_archived", asset.client_id, asset.pk, {"name": asset.name})
 
 
 def add_probe(
@@ -198,7 +216,7 @@ def add_probe(
         collector=asker,
         kind=kind,
         target=target.strip()[:512],
-        settings=dict(settings or {}),
+        settings=unsealed(settings or {}),
         interval_s=interval_s,
     )
     with transaction.atomic():
@@ -206,7 +224,7 @@ def add_probe(
             if probe.settings.get(name):
                 probe.settings[name] = seal(asset.client_id, f"probe/{probe.pk}/{name}", probe.settings[name])
         probe.save(force_insert=True)
-        _journal(scope, "probe_created", asset.client_id, probe.pk, {"kind": kind, "target": probe.target})
+        note_change(scope, "probe_created", asset.client_id, probe.pk, {"kind": kind, "target": probe.target})
     return probe
 
 
@@ -214,7 +232,7 @@ def remove_probe(scope: Scope, probe: Probe) -> None:
     """The probe is asked no more."""
     with transaction.atomic():
         Probe.objects.of(scope).filter(pk=probe.pk).delete()
-        _journal(
+        note_change(
             scope, "probe_removed", probe.client_id, probe.pk, {"kind": probe.kind, "target": probe.target}
         )
 
@@ -223,28 +241,34 @@ def revoke_collector(scope: Scope, collector: Collector) -> None:
     """The collector's key opens nothing from now on."""
     with transaction.atomic():
         Collector.objects.of(scope).filter(pk=collector.pk, revoked_at=None).update(revoked_at=timezone.now())
-        _journal(scope, "collector_revoked", collector.client_id, collector.pk, {})
+        note_change(scope, "collector_revoked", collector.client_id, collector.pk, {})
 
 
 def rename_provider(scope: Scope, *, name: str, timezone_name: str) -> None:
     """The MSP's own name and zone."""
     with transaction.atomic():
-        Provider.objects.update_or_create(id=1, defaults={"name": _name(name), "timezone": timezone_name})
-        _journal(scope, "provider_changed", "", "provider", {"name": name})
+        Provider.objects.update_or_create(
+            id=1, defaults={"name": clean_name(name), "timezone": known_zone(timezone_name)}
+        )
+        note_change(scope, "provider_changed", "", "provider", {"name": name})
 
 
-def _journal(scope: Scope, what: str, client: str, subject: str, body: dict[str, Any]) -> None:
+def unsealed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of settings as a person gave them. Raises Trouble when one looks as if it were sealed already:
+    it would not open."""
+    for name, value in settings.items():
+        if isinstance(value, str) and is_sealed(value):
+            raise Trouble(f"{name} cannot begin like a sealed secret", "Enter the secret itself.")
+    return dict(settings)
+
+
+def note_change(scope: Scope, what: str, client: str, subject: str, body: dict[str, Any]) -> None:
+    """The journal entry of a write, in its transaction."""
     append(f"estate.{what}", client=client, subject=subject, actor=scope.actor, body=body, at=timezone.now())
 
 
-def _name(name: str) -> str:
-    name = " ".join(name.split())
-    if not name or len(name) > NAME_MAX_CHARS:
-        raise Trouble(f"a name has 1 to {NAME_MAX_CHARS} characters", "Write another one.")
-    return name
-
-
-def _made(make: Callable[[], Made], what: str, name: str) -> Made:
+def made(make: Callable[[], Made], what: str, name: str) -> Made:
+    """What `make` gives. Raises Trouble when the name is taken."""
     try:
         with transaction.atomic():
             return make()
@@ -252,14 +276,16 @@ def _made(make: Callable[[], Made], what: str, name: str) -> Made:
         raise Trouble(f"there is a {what} called {name!r} already", "Choose another name.") from error
 
 
-def _client(scope: Scope, identifier: str) -> Client:
+def client_of(scope: Scope, identifier: str) -> Client:
+    """A client that the scope sees. Raises Trouble."""
     found = find_client(scope, identifier)
     if found is None:
         raise Trouble("there is no such client", "See forestall client list.")
     return found
 
 
-def _site(scope: Scope, client: Client, identifier: str) -> Site | None:
+def site_of(scope: Scope, client: Client, identifier: str) -> Site | None:
+    """A site of that client; None for "". Raises Trouble for another client's."""
     if not identifier:
         return None
     found = find_site(scope, identifier)
@@ -278,31 +304,10 @@ def _asset_fields(
         raise Trouble("there is no such parent", f"Choose an asset of {client.name}.")
     return {
         "kind": kind,
-        "site": _site(scope, client, site),
+        "site": site_of(scope, client, site),
         "parent": above,
-        "addresses": _addresses(addresses),
+        "addresses": clean_addresses(addresses),
     }
-
-
-def _addresses(given: Iterable[str]) -> list[str]:
-    found = list(dict.fromkeys(text.strip().lower() for text in given if text.strip()))
-    if len(found) > ADDRESSES_MAX:
-        raise Trouble(f"an asset has at most {ADDRESSES_MAX} addresses", "Leave some out.")
-    return found
-
-
-def _ranges(given: Iterable[str]) -> list[str]:
-    found = []
-    for text in given:
-        try:
-            found.append(str(ipaddress.ip_network(text.strip(), strict=False)))
-        except ValueError as error:
-            raise Trouble(
-                f"{text!r} is not a network: {error}", "Write for example 192.168.1.0/24."
-            ) from error
-    if len(found) > RANGES_MAX:
-        raise Trouble(f"a site has at most {RANGES_MAX} ranges", "Join some of them.")
-    return found
 
 
 def _tag(asset: Asset, names: Iterable[str]) -> None:
