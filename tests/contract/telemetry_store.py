@@ -27,8 +27,9 @@ def free_port() -> int:
 class StoreProcess:
     """A store in a directory; `store` is a client of it with the tables made."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, memory_bytes: int = 1 << 30) -> None:
         self.directory = directory
+        self.memory_bytes = memory_bytes
         self.port = free_port()
         self.key_file = directory / "key"
         self.key_file.write_bytes(b"\x05" * 32)
@@ -44,6 +45,7 @@ class StoreProcess:
             str(self.directory / "data"),
         ]
         command += ["--port", str(self.port), "--key-file", str(self.key_file)]
+        command += ["--memory-bytes", str(self.memory_bytes)]
         self.process = subprocess.Popen(command)
         self.store.wait_ready(READY_S)
         self.store.ensure_schema()
@@ -59,10 +61,10 @@ class StoreProcess:
 
 
 @contextlib.contextmanager
-def start_store(directory: Path) -> Iterator[StoreProcess]:
+def start_store(directory: Path, memory_bytes: int = 1 << 30) -> Iterator[StoreProcess]:
     """A running store, ended at the end."""
     directory.mkdir(parents=True, exist_ok=True)
-    running = StoreProcess(directory)
+    running = StoreProcess(directory, memory_bytes)
     running.start()
     try:
         yield running

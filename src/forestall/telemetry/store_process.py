@@ -13,6 +13,7 @@ import logging
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.parse
@@ -31,8 +32,10 @@ from forestall.kernel.errors import Trouble
 from forestall.telemetry.schema import DATABASE
 from forestall.telemetry.screen import DATABASE_OF_FILES, refusal
 
-BODY_MAX_BYTES = 256 << 20
-PLAIN_MAX_BYTES = 512 << 20
+BODY_MAX_BYTES = 128 << 20
+PLAIN_MAX_BYTES = 256 << 20
+ENCODINGS = ("gzip", "lz4", "zstd")
+ZSTD_STEP_BYTES = 4096
 DISCARD_MAX_BYTES = 1 << 20
 SESSIONS = 8
 WAIT_FOR_SESSION_S = 10.0
@@ -174,25 +177,46 @@ def _with_settings(sql: str, settings: dict[str, str]) -> str:
 
 
 def plain(body: bytes, encoding: str) -> bytes:
-    """A body without its compression. Raises Refused when it is damaged or grows beyond PLAIN_MAX_BYTES."""
+    """A body without its compression (one or more frames).
+
+    Raises Refused when it is damaged, cut short, or grows beyond PLAIN_MAX_BYTES.
+    """
+    if not encoding:
+        return body
+    if encoding not in ENCODINGS:
+        raise Refused(415, 36, f"the encoding {encoding!r} is not known here: use {', '.join(ENCODINGS)}")
+    parts: list[bytes] = []
+    left = PLAIN_MAX_BYTES
     try:
-        match encoding:
-            case "":
-                return body
-            case "gzip":
-                out = zlib.decompressobj(wbits=31).decompress(body, PLAIN_MAX_BYTES + 1)
-            case "lz4":
-                out = lz4.frame.LZ4FrameDecompressor().decompress(body, PLAIN_MAX_BYTES + 1)
-            case "zstd":
-                reader = zstandard.ZstdDecompressor().stream_reader(body)
-                out = reader.read(PLAIN_MAX_BYTES + 1)
-            case _:
-                raise Refused(415, 36, f"the encoding {encoding!r} is not known here")
+        while body or not parts:
+            part, body, ended = _unpack_frame(body, encoding, left)
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                raise Refused(413, 354, f"a body has at most {PLAIN_MAX_BYTES} bytes when unpacked")
+            if not ended:
+                raise Refused(400, 354, f"the body is cut short: its {encoding} has no end")
     except (zlib.error, RuntimeError, zstandard.ZstdError) as error:
         raise Refused(400, 354, f"the body is not {encoding}: {error}") from error
-    if len(out) > PLAIN_MAX_BYTES:
-        raise Refused(413, 354, f"a body has at most {PLAIN_MAX_BYTES} bytes when unpacked")
-    return out
+    return b"".join(parts)
+
+
+def _unpack_frame(body: bytes, encoding: str, most: int) -> tuple[bytes, bytes, bool]:
+    """A frame's content (hardly more than `most` bytes of it), what follows it, and whether it has an end."""
+    if encoding == "zstd":
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        parts: list[bytes] = []
+        for at in range(0, len(body), ZSTD_STEP_BYTES):  # it takes no limit, so it is fed in small steps
+            parts.append(frame.decompress(body[at : at + ZSTD_STEP_BYTES]))
+            most -= len(parts[-1])
+            if frame.eof:
+                return b"".join(parts), frame.unused_data + body[at + ZSTD_STEP_BYTES :], True
+            if most < 0:
+                break
+        return b"".join(parts), b"", False
+    other: Any = zlib.decompressobj(wbits=31) if encoding == "gzip" else lz4.frame.LZ4FrameDecompressor()
+    content = other.decompress(body, most + 1)
+    return content, other.unused_data or b"", bool(other.eof)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -344,8 +368,8 @@ def serve(
         log.warning("statements that still run are broken off; what was not acknowledged comes again")
 
 
-def main() -> None:
-    """For tests and larger installations: the store by itself."""
+def main() -> int:
+    """For tests and larger installations: the store by itself. Its exit status."""
     parser = argparse.ArgumentParser(description="Forestall's store by itself.")
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
@@ -353,14 +377,19 @@ def main() -> None:
     parser.add_argument("--key-file", type=Path, required=True)
     parser.add_argument("--memory-bytes", type=int, default=2 << 30)
     given = parser.parse_args()
-    serve(
-        given.path,
-        host=given.host,
-        port=given.port,
-        memory_bytes=given.memory_bytes,
-        key=given.key_file.read_bytes().hex(),
-    )
+    try:
+        serve(
+            given.path,
+            host=given.host,
+            port=given.port,
+            memory_bytes=given.memory_bytes,
+            key=given.key_file.read_bytes().hex(),
+        )
+    except (Trouble, OSError) as error:
+        sys.stderr.write(f"store: {error}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
