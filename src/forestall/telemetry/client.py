@@ -1,5 +1,6 @@
 """The way to the store: ClickHouse's own client, against our store process or a cluster alike."""
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ NEVER = frozenset(
 )
 WAIT_STEP_S = 0.1
 BUSY = frozenset({202, 209, 210})  # too many queries at once, trouble of the network
+
+
+# The driver logs every failed connection; whoever asked hears of it as StoreUnavailable.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 class StoreUnavailable(Exception):

@@ -17,7 +17,7 @@ BUCKETS_MAX = 400
 FACETS = ("source", "host", "severity")
 FACET_VALUES = 10
 # Windows that are tried one after the other, so that the newest lines are found without reading everything.
-WINDOWS_MS = (15 * 60_000, 3 * 3_600_000, 86_400_000, 8 * 86_400_000)
+WINDOWS_MS = (60_000, 15 * 60_000, 3 * 3_600_000, 86_400_000, 8 * 86_400_000)
 CODE_TIMEOUT, CODE_TOO_SLOW, CODE_REGEX = 159, 160, 427
 
 Query = Node
