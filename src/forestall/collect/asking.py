@@ -211,7 +211,8 @@ class _Line:
 
     def fire(self) -> None:
         """Begin a run, or say why not; and wind up for the next."""
-        interval, late_s = self.order.interval_s, self.loop.time() - self.due
+        interval = self.order.interval_s
+        late_s = max(0.0, self.loop.time() - self.due)  # uvloop calls up to a millisecond early
         missed = int(late_s // interval)
         if self.home > self.due:  # the run after the first finds its place: 0.9 to 1.9 intervals later
             steps = math.ceil((self.due + late_s + interval * FIRST_GAP_SHARE - self.home) / interval)
