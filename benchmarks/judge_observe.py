@@ -52,6 +52,7 @@ def batch(number: int, *, wrong: float) -> SampleColumns:
     rng = np.random.default_rng(number)
     owners = np.arange(1, ASSETS + 1, dtype=np.uint64)
     values = rng.uniform(0.1, 0.3, (ASSETS, len(METRICS)))
+    values[:, 2] /= 10  # no stolen time
     values[:, 20] = 0.0
     values[: int(ASSETS * wrong), 7:10] = 0.99
     count = ASSETS * len(METRICS)

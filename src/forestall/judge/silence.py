@@ -68,6 +68,7 @@ class Silence:
         self.sources: dict[int, int] = {}  # asset → how many sources are learned
         self.last_tick_ms = 0
         self._explained: set[int] = set()
+        self._of_asset: dict[int, list[int]] = {}  # asset → the places of its own signs of life
 
     # hearing
 
@@ -77,7 +78,11 @@ class Silence:
         for asset in assets:
             if at_ms > self.heard_ms.get(asset, 0):
                 self.heard_ms[asset] = at_ms
-            taken += self.hear(asset, "asset", "", at_ms=at_ms)
+            for place in self._of_asset.get(asset, ()):
+                if self.silent[place]:
+                    taken += self.hear(asset, "asset", "", at_ms=at_ms)
+                elif at_ms > self.base[place]:
+                    self.base[place] = at_ms
         return taken
 
     def hear(self, asset: int, what: str, item: str, *, at_ms: int) -> list[Transition]:
@@ -274,6 +279,8 @@ class Silence:
         self.base[place], self.limit[place], self.silent[place] = base_ms, limit_ms, False
         self.watched.append(one)
         self.places[one.key] = place
+        if one.key[2] == "asset":
+            self._of_asset.setdefault(one.key[0], []).append(place)
         return place
 
     def keep(self, place: int, one: Watched, *, base_ms: int, silent: bool) -> None:
@@ -331,6 +338,8 @@ class Silence:
 
     def _remove(self, place: int, one: Watched) -> None:
         del self.places[one.key]
+        if one.key[2] == "asset":
+            self._of_asset[one.key[0]].remove(place)
         self.watched[place] = None
         self.limit[place], self.silent[place] = NEVER_MS, False
         self._explained.discard(place)

@@ -10,6 +10,7 @@ SERIES_MAX = 4_000_000
 _FIRST = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _SHIFT = np.uint64(29)
+_ALL = (1 << 64) - 1
 
 
 def grown(array: npt.NDArray[np.generic], size: int, fill: object) -> npt.NDArray[np.generic]:
@@ -62,8 +63,19 @@ class SeriesTable:
         self.asset[number] = asset
         self.key[number] = key
         self.count += 1
-        self._insert(np.array([number], np.int32))
+        mask, place = len(self._slots) - 1, self._place_of(asset, key)
+        while self._slots[place] >= 0:
+            place = (place + 1) & mask
+        self._slots[place] = number
         return number
+
+    def _place_of(self, asset: int, key: int) -> int:
+        """As `_place`, for one pair."""
+        mixed = ((asset * int(_FIRST)) ^ (key * int(_SECOND))) & _ALL
+        mixed ^= mixed >> int(_SHIFT)
+        mixed = (mixed * int(_FIRST)) & _ALL
+        mixed ^= mixed >> 32
+        return mixed & (len(self._slots) - 1)
 
     def _insert(self, numbers: I32) -> None:
         mask = len(self._slots) - 1
@@ -78,13 +90,3 @@ class SeriesTable:
     def _rehash(self, size: int) -> None:
         self._slots = np.full(size, -1, np.int32)
         self._insert(np.arange(self.count, dtype=np.int32))
-
-    def fill(self, asset: U64, key: U64) -> None:
-        """Replace everything by these pairs (all different), numbered in their order."""
-        self.count = len(asset)
-        self.asset = np.array(asset, np.uint64) if len(asset) else np.zeros(1024, np.uint64)
-        self.key = np.array(key, np.uint64) if len(key) else np.zeros(1024, np.uint64)
-        size = 4096
-        while size < 2 * (self.count + 1):
-            size *= 2
-        self._rehash(size)
