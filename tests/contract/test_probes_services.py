@@ -1,93 +1,29 @@
-"""The tcp, icmp, smtp, ntp, dns, sql, nagios and domain probes against real daemons, and against bad ones.
+"""The tcp, icmp, smtp, ntp and dns probes against real servers, and against bad ones.
 
-DNS is answered by a UDP server made with dnspython, NTP by one made with `struct`, RDAP by nginx with
-recorded answers: no such daemon is at hand. nginx, PostgreSQL, aiosmtpd and the Nagios plugins are real.
+DNS is answered by a UDP server made with dnspython, NTP by one made with `struct`: no such daemon is at hand.
+aiosmtpd and ICMP are the real ones.
 """
 
 import asyncio
-import json
 import os
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dns.message
 import dns.rcode
 import dns.rrset
-import psutil
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 
-from contract.daemons import Certified, Postgres, free_port, make_certificate, nginx, postgres
-from forestall.collect.asking import ask_once
+from contract.daemons import Certified, free_port, make_certificate
+from contract.probe_servers import ask, datagrams, number, says, server
 from forestall.collect.probes.ntp import SINCE_1900_S
-from forestall.collect.reach import anywhere, of_collector, of_server
-from forestall.kernel.observations import Outcome
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-async def ask(kind: str, target: str, *, timeout_s: float = 5, **settings: object) -> Outcome:
-    return await ask_once(kind, target, settings, anywhere(), timeout_s=timeout_s)
-
-
-def number(outcome: Outcome, metric: str) -> float:
-    return next(sample.value for sample in outcome.samples if sample.metric == metric)
-
-
-@asynccontextmanager
-async def server(talk: Talk) -> AsyncIterator[int]:
-    """A TCP server that talks so; its port."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await talk(reader, writer)
-        writer.close()
-
-    started = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield started.sockets[0].getsockname()[1]
-    finally:
-        started.close()
-
-
-def says(*lines: bytes, then_wait: bool = True) -> Talk:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"".join(lines))
-        await writer.drain()
-        if then_wait:
-            await reader.read()
-
-    return talk
-
-
-@asynccontextmanager
-async def datagrams(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
-    """A UDP server that answers so (None: not at all); its port."""
-
-    class Served(asyncio.DatagramProtocol):
-        def connection_made(self, transport: Any) -> None:
-            self.transport = transport
-
-        def datagram_received(self, data: bytes, address: Any) -> None:
-            if (reply := answer(data)) is not None:
-                self.transport.sendto(reply, address)
-
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        Served, local_addr=("127.0.0.1", 0)
-    )
-    try:
-        yield transport.get_extra_info("sockname")[1]
-    finally:
-        transport.close()
-
 
 # tcp
 
@@ -335,228 +271,3 @@ async def test_a_name_server_of_no_use() -> None:
         outcome = await ask("dns", "example.com", server=f"127.0.0.1:{port}", timeout_s=0.3)
         assert not outcome.ok
         assert outcome.reason == f"no answer from the name server 127.0.0.1:{port} within 0.27 s"
-
-
-# sql
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-def url(database: Postgres) -> str:
-    return f"postgresql://postgres@127.0.0.1:{database.port}/postgres"
-
-
-async def test_a_database(database: Postgres) -> None:
-    outcome = await ask("sql", url(database), password=database.password)
-    assert outcome.ok and outcome.reason == f"127.0.0.1:{database.port} lets postgres in and answers '1'"
-    assert number(outcome, "sql.value") == 1 and number(outcome, "sql.took_ms") > 0
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"password": "wrong-word"}, 'password authentication failed for user "postgres"'),
-        ({"query": "SELECT 41", "expect": "42"}, "answers '41', expected '42'"),
-        ({"query": "SELECT 41", "least": 42}, "answers '41', expected at least 42"),
-        ({"query": "SELECT 41", "most": 40}, "answers '41', expected at most 40"),
-        ({"query": "SELECT 'x'", "most": 40}, "answers 'x', which is not a number"),
-        ({"query": "CREATE TABLE x (y int)"}, "cannot execute CREATE TABLE in a read-only transaction"),
-        ({"query": "COMMIT; CREATE TABLE x (y int)"}, "cannot insert multiple commands"),
-        ({"query": "SELEC 1"}, "syntax error"),
-        ({"query": "SELECT pg_sleep(9)"}, "to answer the question"),
-        ({"tls": "require"}, "server does not support SSL"),
-    ],
-)
-async def test_a_database_that_does_not_answer_as_expected(
-    database: Postgres, settings: dict[str, object], words: str
-) -> None:
-    given = {"password": database.password, **settings}
-    outcome = await ask("sql", url(database), timeout_s=1, **given)
-    assert not outcome.ok and words in outcome.reason
-    assert database.password not in outcome.reason + outcome.answer
-
-
-async def test_a_database_that_is_not_there() -> None:
-    port = free_port()
-    for kind in ("postgresql", "mysql"):
-        outcome = await ask("sql", f"{kind}://me@127.0.0.1:{port}/shop")
-        assert not outcome.ok and outcome.reason == f"connection refused by 127.0.0.1:{port}"
-
-
-async def test_something_else_than_a_database() -> None:
-    async with server(says(b"HTTP/1.0 400 Bad Request\r\n\r\n", then_wait=False)) as port:
-        for kind in ("postgresql", "mysql"):
-            outcome = await ask("sql", f"{kind}://me@127.0.0.1:{port}/shop", timeout_s=2)
-            assert not outcome.ok and f"127.0.0.1:{port}" in outcome.reason and "bug" not in outcome.reason
-
-
-@pytest.mark.parametrize("target", ["db.example.com", "postgresql://127.0.0.1/x", "oracle://me@127.0.0.1/x"])
-async def test_an_address_of_no_database(target: str) -> None:
-    assert "write it as postgresql://user@host" in (await ask("sql", target)).reason
-
-
-async def test_a_password_in_the_address_is_refused() -> None:
-    outcome = await ask("sql", "postgresql://me:hunter22@127.0.0.1/x")
-    assert outcome.reason == "the password does not belong into the address: use the setting password"
-
-
-# nagios
-
-
-@pytest.fixture
-def own_plugins(tmp_path: Path) -> Path:
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-
-    def write(name: str, text: str, mode: int = 0o755) -> None:
-        path = folder / name
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(mode)
-
-    write("check_two", "echo 'TWO WARNING - slow | time=1.5s;1;2 share=25%'; exit 1")
-    write("check_loud", "yes 'OK line' | head -c 3000000; exit 0")
-    write("check_hang", f"sleep 300 & echo $! > {tmp_path}/child; wait")
-    write("check_crash", "kill -SEGV $$")
-    write("check_odd", "echo bye; exit 77")
-    write("check_mute", "echo 'cannot open /dev/foo' >&2; exit 3")
-    write("check_loose", "exit 0", 0o777)
-    write("check_args", 'echo "OK $# [$1]"')
-    (folder / "check_link").symlink_to("/bin/sh")
-    return folder
-
-
-async def nagios(target: str, own: Path, *, timeout_s: float = 5, **settings: object) -> Outcome:
-    reach = of_collector(["127.0.0.0/8"], own_plugins=own)
-    return await ask_once("nagios", target, settings, reach, timeout_s=timeout_s)
-
-
-async def test_a_real_plugin(own_plugins: Path) -> None:
-    outcome = await nagios("check_dummy 0 'all is well'", own_plugins)
-    assert outcome.ok and outcome.reason == "check_dummy says OK: all is well"
-    disk = await nagios("check_disk -w 0% -c 0% -p /", own_plugins)
-    assert disk.ok and number(disk, "nagios./_bytes") > 0
-    async with server(says()) as port:
-        tcp = await nagios(f"check_tcp -H 127.0.0.1 -p {port}", own_plugins)
-    assert tcp.ok and number(tcp, "nagios.time_s") > 0
-    critical = await nagios(f"check_tcp -H 127.0.0.1 -p {port}", own_plugins)
-    assert not critical.ok and critical.answer.startswith("exit code 2\n")
-
-
-async def test_a_plugin_of_the_collectors_own(own_plugins: Path) -> None:
-    outcome = await nagios("check_two", own_plugins)
-    assert not outcome.ok and outcome.reason == "check_two says TWO WARNING - slow"
-    assert number(outcome, "nagios.time_s") == 1.5 and number(outcome, "nagios.share_ratio") == 0.25
-    assert (await nagios("check_two", own_plugins, warning="passes")).ok
-
-
-async def test_arguments_never_meet_a_shell(own_plugins: Path) -> None:
-    outcome = await nagios("check_args '$(id); rm -rf x'", own_plugins)
-    assert outcome.reason == "check_args says OK 1 [$(id); rm -rf x]"
-
-
-async def test_output_is_read_to_a_limit(own_plugins: Path) -> None:
-    outcome = await nagios("check_loud", own_plugins)
-    assert outcome.ok and len(outcome.answer) <= 4096
-
-
-async def test_a_plugin_that_hangs_is_ended_with_its_children(own_plugins: Path, tmp_path: Path) -> None:
-    outcome = await nagios("check_hang", own_plugins, timeout_s=0.5)
-    assert not outcome.ok and outcome.reason.endswith("within 0.5 s: still running check_hang")
-    child = int((tmp_path / "child").read_text())
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the plugin's child lives on"
-        await asyncio.sleep(0.02)
-
-
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ("check_crash", "ended with signal 11, which is no verdict"),
-        ("check_odd", "ended with exit code 77, which is no verdict: bye"),
-        ("check_mute", "UNKNOWN: cannot open /dev/foo"),
-        ("check_loose", "can be changed by others"),
-        ("check_link", "is not a program inside that folder"),
-        ("check_nothing", "there is no plugin check_nothing in"),
-        ("../../../../bin/sh -c id", "is not the name of a plugin"),
-        ("/bin/sh -c id", "is not the name of a plugin"),
-        ("negate check_dummy 0", "is not among the plugins that every collector may run"),
-        ("check_tcp 'unclosed", "cannot be read"),
-        (
-            "check_tcp -H 10.1.2.3 -p 80",
-            "10.1.2.3 is outside the ranges of this collector's site (127.0.0.0/8)",
-        ),
-        ("check_tcp --hostname=10.1.2.3 -p 80", "10.1.2.3 is outside the ranges"),
-        ("check_icmp 10.1.2.3", "10.1.2.3 is outside the ranges"),
-    ],
-)
-async def test_a_plugin_that_is_not_run_or_gives_no_verdict(
-    own_plugins: Path, target: str, words: str
-) -> None:
-    outcome = await nagios(target, own_plugins)
-    assert not outcome.ok and words in outcome.reason
-
-
-async def test_the_server_runs_no_plugins() -> None:
-    outcome = await ask_once("nagios", "check_dummy 0", {}, of_server())
-    assert not outcome.ok and outcome.reason.startswith("the server runs no plugins")
-
-
-# domain
-
-
-def domain(name: str, *, days: float, status: str = "active") -> str:
-    at = datetime.now(UTC) + timedelta(days=days, hours=1)
-    events = [
-        {"eventAction": "registration", "eventDate": "1999-01-01T00:00:00Z"},
-        {"eventAction": "expiration", "eventDate": f"{at:%Y-%m-%dT%H:%M:%SZ}"},
-    ]
-    return json.dumps({"objectClassName": "domain", "ldhName": name, "status": [status], "events": events})
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "domain").mkdir()
-    for name, text in {
-        "good.example": domain("good.example", days=200),
-        "late.example": domain("late.example", days=-3),
-        "held.example": domain("held.example", days=90, status="client hold"),
-        "mute.example": json.dumps({"ldhName": "mute.example", "events": []}),
-        "odd.example": "<html>",
-        "list.example": "[1]",
-    }.items():
-        (folder / "domain" / name).write_text(text)
-    port = free_port()
-    with nginx(f"server {{ listen 127.0.0.1:{port}; root {folder}; }}", port=port):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.mark.parametrize(
-    ("name", "ok", "words"),
-    [
-        ("good.example", True, "good.example is registered until"),
-        ("late.example", False, "the registration of late.example expired 3 days ago"),
-        ("held.example", False, "held.example is not in use by its registry: client hold"),
-        ("mute.example", False, "does not tell until when mute.example is registered"),
-        ("odd.example", False, "answers, but not in JSON"),
-        ("list.example", False, "answers, but not in RDAP"),
-        ("none.example", False, "the registry knows no domain none.example"),
-        ("nodot", False, "is not a domain; write for example example.com"),
-    ],
-)
-async def test_a_registration(registry: str, name: str, ok: bool, words: str) -> None:
-    outcome = await ask("domain", name, server=registry)
-    assert outcome.ok is ok and words in outcome.reason
-    if ok:
-        assert 199 < number(outcome, "domain.days_left") < 201
-
-
-async def test_a_registry_that_cannot_be_reached() -> None:
-    outcome = await ask("domain", "good.example", server=f"http://127.0.0.1:{free_port()}")
-    assert not outcome.ok and outcome.reason.startswith("the registry of good.example could not be asked")
-    assert outcome.reason.endswith("nothing is known about good.example")

@@ -1,37 +1,18 @@
 """The http and tls probes: a real nginx with certificates of our own authority, and bad servers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contract.daemons import Certified, free_port, make_certificate, nginx
+from contract.probe_servers import number, server
 from forestall.collect.asking import ask_once
 from forestall.collect.reach import Reach, anywhere, of_collector, of_server
 from forestall.kernel.observations import Outcome
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def server(talk: Talk) -> Any:
-    """A server that misbehaves as `talk` does; its port."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await talk(reader, writer)
-        writer.close()
-
-    started = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield started.sockets[0].getsockname()[1]
-    finally:
-        started.close()
 
 
 @dataclass
@@ -80,10 +61,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     {secure(found.secure, good)} {secure(found.expired, expired)} {secure(found.other, other)}"""
     with nginx(servers, port=found.plain):
         yield found
-
-
-def number(outcome: Outcome, metric: str) -> float:
-    return next(sample.value for sample in outcome.samples if sample.metric == metric)
 
 
 async def test_a_page_that_answers_is_ok(web: Web) -> None:

@@ -36,6 +36,7 @@ PROBES = "forestall.collect.probes"
 ORDERS_MAX = 20_000
 CONCURRENT_MAX = 200
 START_WITHIN_S = 10.0
+INTERVAL_MIN_S = 1.0
 PAUSE_MAX_S = 2.0
 PAUSE_SHARE = 0.2  # of the interval
 TRY_SHARE = 0.35
@@ -58,18 +59,23 @@ class ProbeOrder(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     target: str
     settings: dict[str, Any] = {}
-    interval_s: Annotated[float, Meta(ge=1, le=7 * 86_400)] = 60.0
+    interval_s: Annotated[float, Meta(ge=INTERVAL_MIN_S, le=7 * 86_400)] = 60.0
     timeout_s: Annotated[float, Meta(gt=0, le=300)] = TIMEOUT_S
+
+    @property
+    def every_s(self) -> float:
+        """The interval, at least INTERVAL_MIN_S whatever was ordered."""
+        return max(self.interval_s, INTERVAL_MIN_S)
 
     @property
     def try_s(self) -> float:
         """What one try may take: so little that a second one fits into the interval."""
-        return min(self.timeout_s, self.interval_s * TRY_SHARE)
+        return min(self.timeout_s, self.every_s * TRY_SHARE)
 
     @property
     def pause_s(self) -> float:
         """Between a failed try and the second."""
-        return min(PAUSE_MAX_S, self.interval_s * PAUSE_SHARE)
+        return min(PAUSE_MAX_S, self.every_s * PAUSE_SHARE)
 
     @property
     def share(self) -> float:
@@ -205,13 +211,13 @@ class _Line:
         self.task: asyncio.Task[None] | None = None
         self.loop = asyncio.get_running_loop()
         now = self.loop.time()
-        self.home = now + order.share * order.interval_s  # from here on every interval
-        self.due = now + order.share * min(START_WITHIN_S, order.interval_s)
+        self.home = now + order.share * order.every_s  # from here on every interval
+        self.due = now + order.share * min(START_WITHIN_S, order.every_s)
         self.timer = self.loop.call_at(self.due, self.fire)
 
     def fire(self) -> None:
         """Begin a run, or say why not; and wind up for the next."""
-        interval = self.order.interval_s
+        interval = self.order.every_s
         late_s = max(0.0, self.loop.time() - self.due)  # uvloop calls up to a millisecond early
         missed = int(late_s // interval)
         if self.home > self.due:  # the run after the first finds its place: 0.9 to 1.9 intervals later

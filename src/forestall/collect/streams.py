@@ -109,7 +109,7 @@ async def connected(
                     port,
                     limit=LINE_MAX_BYTES,
                     ssl=context,
-                    server_hostname=host if context else None,
+                    server_hostname=host.rstrip(".") if context else None,
                     ssl_shutdown_timeout=TLS_GOODBYE_S if context else None,
                 )
             break
@@ -183,7 +183,7 @@ async def _with_tls(
             await prelude(stream)
             question.doing(f"starting TLS with {stream.place}")
             try:
-                await stream.writer.start_tls(context, server_hostname=host)
+                await stream.writer.start_tls(context, server_hostname=host.rstrip("."))
             except ssl.SSLCertVerificationError:
                 raise
             except (OSError, EOFError) as error:

@@ -233,6 +233,15 @@ def test_new_orders_leave_the_others_alone() -> None:
     virtual(main)
 
 
+def test_an_interval_of_nothing_is_a_second() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        watched = Watched(loop, fine)
+        await watched.run([order("one", interval_s=0)], 10)
+        assert 8 <= len(watched.begun["one"]) <= 11
+
+    virtual(main)
+
+
 def test_a_consumer_that_fails_does_not_stop_the_asking() -> None:
     async def main(loop: VirtualLoop) -> None:
         watched = Watched(loop, fine)

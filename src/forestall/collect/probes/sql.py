@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,7 @@ from forestall.kernel.plugins import Setting, Spec
 
 QUERY_MAX_CHARS = 4000
 SHOWN_CHARS = 200
+MYSQL_THREADS = 16  # PyMySQL knows no asyncio; its own timeouts end each thread's work
 
 SPEC = Spec(
     name="sql",
@@ -37,6 +39,9 @@ SPEC = Spec(
     limits="One statement in a read-only transaction; the first value of the first row.",
     produces=("probe.up", "probe.took_ms", "sql.took_ms", "sql.value"),
 )
+
+
+_threads = ThreadPoolExecutor(MYSQL_THREADS, thread_name_prefix="mysql")
 
 
 class Database(NamedTuple):
@@ -103,7 +108,8 @@ async def _ask_postgresql(question: Question, database: Database) -> Any:
 
 
 async def _ask_mysql(question: Question, database: Database) -> Any:
-    return await asyncio.to_thread(_ask_mysql_now, question, database)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, _ask_mysql_now, question, database)
 
 
 def _ask_mysql_now(question: Question, database: Database) -> Any:
