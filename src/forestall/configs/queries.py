@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from forestall.configs.actions import text_of
 from forestall.configs.differences import Row, rows
@@ -10,6 +10,7 @@ from forestall.configs.models import Change, Refusal, Version
 from forestall.estate.tenancy import Scope
 
 PAGE_MAX = 500
+After = tuple[datetime, str] | None
 
 
 def latest_versions(scope: Scope, *, asset: str) -> list[Version]:
@@ -23,12 +24,39 @@ def latest_versions(scope: Scope, *, asset: str) -> list[Version]:
     )
 
 
-def list_versions(scope: Scope, *, asset: str, kind: str = "", limit: int = 100) -> list[Version]:
-    """Versions, newest first."""
-    found = Version.objects.of(scope).filter(asset=asset)
+def list_versions(
+    scope: Scope, *, asset: str = "", kind: str = "", after: After = None, limit: int = 100
+) -> list[Version]:
+    """Versions, newest first; `after` is (captured_at, identifier) of the last one of the page before."""
+    found = Version.objects.of(scope)
+    if asset:
+        found = found.filter(asset=asset)
     if kind:
         found = found.filter(kind=kind)
-    return list(found.order_by("-captured_at", "-number")[: min(limit, PAGE_MAX)])
+    if after:
+        found = found.filter(Q(captured_at__lt=after[0]) | Q(captured_at=after[0], pk__lt=after[1]))
+    return list(found.order_by("-captured_at", "-pk")[: min(limit, PAGE_MAX)])
+
+
+def version_at(scope: Scope, *, asset: str, kind: str, at: datetime) -> Version | None:
+    """The version of a configuration that was in force at an instant, as far as captures tell, or None."""
+    found = Version.objects.of(scope).filter(asset=asset, kind=kind, captured_at__lte=at)
+    return found.select_related("content").order_by("-number").first()
+
+
+def compare(scope: Scope, identifier: str, *, other: str = "") -> list[Row] | None:
+    """What a version has that another of the same configuration has not (`other`; else the one before it),
+    line by line. None when one of the two is not there; a first version is compared with an empty text."""
+    version = find_version(scope, identifier)
+    if version is None:
+        return None
+    same = Version.objects.of(scope).filter(asset=version.asset_id, kind=version.kind)
+    same = same.select_related("content")
+    if not other:
+        before = same.filter(number__lt=version.number).order_by("-number").first()
+        return list(rows(text_of(before) if before else "", text_of(version)))
+    before = same.filter(pk=other).first()
+    return None if before is None else list(rows(text_of(before), text_of(version)))
 
 
 def find_version(scope: Scope, identifier: str) -> Version | None:
@@ -44,9 +72,16 @@ def read_text(scope: Scope, identifier: str) -> str | None:
 
 
 def list_changes(
-    scope: Scope, *, client: str = "", asset: str = "", before: datetime | None = None, limit: int = 50
+    scope: Scope,
+    *,
+    client: str = "",
+    asset: str = "",
+    before: datetime | None = None,
+    after: After = None,
+    limit: int = 50,
 ) -> list[Change]:
-    """Changes, newest first."""
+    """Changes, newest first; `before` leaves out those at or after an instant, `after` is (at, identifier)
+    of the last one of the page before."""
     found = Change.objects.of(scope)
     if client:
         found = found.filter(client=client)
@@ -54,6 +89,8 @@ def list_changes(
         found = found.filter(asset=asset)
     if before is not None:
         found = found.filter(at__lt=before)
+    if after:
+        found = found.filter(Q(at__lt=after[0]) | Q(at=after[0], pk__lt=after[1]))
     return list(found.select_related("asset", "client").order_by("-at", "-pk")[: min(limit, PAGE_MAX)])
 
 
