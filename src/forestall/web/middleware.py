@@ -1,0 +1,90 @@
+"""Around every page: which host it is asked under, what a browser may keep, how a mistake is answered.
+
+Stands after the content security policy and before the views (web.settings).
+"""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+
+from forestall.estate.access import Refused
+from forestall.estate.tenancy import Scope
+from forestall.kernel.errors import Trouble
+
+LOCAL_NAMES = frozenset({"localhost", "testserver"})  # RFC 6761; the second is Django's test client
+NOT_NEEDED = (
+    "accelerometer=(), camera=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), "
+    "payment=(), usb=(), browsing-topics=()"
+)
+
+
+class HostCheck(MiddlewareMixin):
+    """Answer only under a name that is ours: a page of somebody else's whose name was pointed at this
+    machine (DNS rebinding) gets nothing. Addresses are always ours, a rebound name never is one."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        host = name_of(request.get_host())  # raises DisallowedHost (400) for what is no host at all
+        if is_address(host) or host in known_names():
+            return None
+        return HttpResponse(
+            f"Forestall does not answer under the name {host or '(none)'}. If it should, set public_url in"
+            " forestall.toml to the address that people type.\n",
+            status=421,
+            content_type="text/plain; charset=utf-8",
+        )
+
+
+class Caution(MiddlewareMixin):
+    """What a browser may do with a page: keep nothing of what somebody saw, use none of the machine's
+    sensors. Source: OWASP ASVS 5.0, 3.4 and 14.3.2."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.headers.setdefault("Permissions-Policy", NOT_NEEDED)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if isinstance(getattr(request, "scope", None), Scope):  # it came through the gate
+            response.headers.setdefault("Cache-Control", "no-store, private")
+        return response
+
+
+class Mistakes(MiddlewareMixin):
+    """A mistake of whoever asked, that no page caught: said in words on a page, not as a failure of ours."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, Refused):
+            raise PermissionDenied(str(exception)) from exception
+        if not isinstance(exception, Trouble) or request.path.startswith("/api/"):
+            return None
+        messages.error(request, str(exception))
+        return render(request, "400.html", status=400)
+
+
+def name_of(host: str) -> str:
+    """The name in a Host header, without its port, in small letters; "" when it is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def known_names() -> frozenset[str]:
+    """The names under which this installation answers."""
+    own = {socket.gethostname().lower(), settings.CONFIG.host.lower()}
+    if settings.CONFIG.public_url:
+        own.add(name_of(urlsplit(settings.CONFIG.public_url).netloc))
+    return LOCAL_NAMES | own
