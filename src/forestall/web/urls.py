@@ -1,7 +1,5 @@
 """Every address that Forestall answers, besides the intake's doors (web.asgi)."""
 
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path
 
 from forestall.web import operations
@@ -11,7 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", operations.readyz),
     path("metrics", operations.metrics),
     path("accounts/", include("allauth.urls")),
+    path("api/v1/", include("forestall.web.api.urls")),
+    path("", include("forestall.web.access.urls")),
+    path("", include("forestall.web.console.urls")),
 ]
-for _part, _prefix in (("access", ""), ("api", "api/v1/"), ("console", "")):
-    if find_spec(f"forestall.web.{_part}") and find_spec(f"forestall.web.{_part}.urls"):
-        urlpatterns.append(path(_prefix, include(f"forestall.web.{_part}.urls")))

@@ -1,0 +1,128 @@
+// Our own behaviour: theme, keyboard, charts, live parts. Loaded with defer; there is no inline script.
+"use strict";
+
+// --- theme and drawer
+document.addEventListener("click", (event) => {
+  const target = event.target;
+  if (target.closest("[data-theme-toggle]")) {
+    try { localStorage.setItem("theme", root.dataset.theme === "dark" ? "light" : "dark"); } catch { /* off */ }
+    applyTheme();
+    drawCharts();
+  }
+  if (target.closest("[data-drawer-toggle]")) document.body.classList.toggle("drawer-open");
+  if (target.closest("[data-copy]")) navigator.clipboard?.writeText(target.closest("[data-copy]").dataset.copy);
+  if (target.closest("[data-help]")) document.getElementById("help")?.showModal();
+  const row = target.closest("tr[data-href]");
+  if (row && !target.closest("a, button, input, select, label")) location.href = row.dataset.href;
+});
+
+// --- keyboard: / search, ? help, j k rows, Enter opens, g then a letter goes
+const PLACES = { o: "/", c: "/clients/", a: "/assets/", f: "/findings/", l: "/logs/", t: "/tickets/", s: "/spec/", h: "/health/" };
+let waitingForPlace = false;
+document.addEventListener("keydown", (event) => {
+  const field = event.target.closest("input, textarea, select, dialog");
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (field) { if (event.key === "Escape") event.target.blur(); return; }
+  if (waitingForPlace) {
+    waitingForPlace = false;
+    if (PLACES[event.key]) location.href = PLACES[event.key];
+    return;
+  }
+  switch (event.key) {
+    case "/": event.preventDefault(); document.querySelector("input[type=search]")?.focus(); break;
+    case "?": document.getElementById("help")?.showModal(); break;
+    case "g": waitingForPlace = true; setTimeout(() => { waitingForPlace = false; }, 1200); break;
+    case "j": moveRow(1); break;
+    case "k": moveRow(-1); break;
+    case "Escape": document.body.classList.remove("drawer-open"); break;
+  }
+});
+function moveRow(step) {
+  const links = [...document.querySelectorAll("[data-rows] a[data-row]")];
+  if (!links.length) return;
+  const at = links.indexOf(document.activeElement);
+  links[Math.max(0, Math.min(links.length - 1, at + step))].focus();
+}
+
+// --- charts: [time in s, low, mean, high] as JSON from the server, at most a point a pixel
+const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+function sayValue(metric, value) {
+  if (value == null) return "–";
+  if (metric.endsWith("ratio")) return (value * 100).toFixed(1) + "%";
+  if (/bytes/.test(metric)) {
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let step = 0;
+    while (Math.abs(value) >= 1000 && step < 4) { value /= 1000; step += 1; }
+    return value.toFixed(step ? 1 : 0) + " " + units[step] + (metric.endsWith("per_s") ? "/s" : "");
+  }
+  if (metric.endsWith("_ms")) return value.toFixed(1) + " ms";
+  return Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3));
+}
+async function drawChart(element) {
+  const width = element.clientWidth;
+  if (!width) return;
+  if (!element.chartData) {
+    const answer = await fetch(element.dataset.chart + "&pixels=" + width);
+    if (!answer.ok) { element.textContent = "This chart cannot be drawn now: the store does not answer."; return; }
+    element.chartData = await answer.json();
+  }
+  const data = element.chartData;
+  if (!data[0].length) { element.textContent = "No samples in this time."; return; }
+  element.chart?.destroy();
+  element.textContent = "";
+  const metric = element.dataset.metric;
+  const axis = { stroke: css("--mute"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px Inter, system-ui" };
+  const band = { stroke: "transparent", width: 0, points: { show: false } };
+  element.chart = new uPlot({
+    width, height: 150, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
+    scales: { x: { time: true } },
+    series: [{}, { ...band }, { stroke: css("--brand"), width: 1.5, points: { show: data[0].length < 3 } }, { ...band }],
+    bands: [{ series: [3, 1], fill: css("--brand-soft") }],
+    axes: [{ ...axis, size: 28 }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => sayValue(metric, tick)) }],
+    hooks: { setCursor: [(chart) => {
+      const at = chart.cursor.idx;
+      const place = document.getElementById(element.dataset.says);
+      if (place) place.textContent = at == null ? place.dataset.last : sayValue(metric, chart.data[2][at]);
+    }] },
+  }, data, element);
+}
+function drawCharts() { document.querySelectorAll("[data-chart]").forEach((element) => { drawChart(element); }); }
+addEventListener("DOMContentLoaded", drawCharts);
+let resizing = 0;
+addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(drawCharts, 150); });
+
+// --- live: one event stream per browser, not per tab (HTTP/1.1 allows six connections to a host). The tab that
+// holds the lock owns the stream and tells the others; when it closes, the next one takes over.
+const live = document.querySelector("meta[name=live]")?.content;
+const waiting = new Set();
+let flushing = 0;
+function heard(kind) {
+  document.querySelectorAll("[data-live]").forEach((element) => {
+    if (element.dataset.live.split(" ").some((prefix) => kind.startsWith(prefix))) waiting.add(element.id);
+  });
+  if (!flushing) flushing = setTimeout(() => {
+    flushing = 0;
+    const ids = [...waiting];
+    waiting.clear();
+    for (const id of ids) {
+      const element = document.getElementById(id);
+      if (element && !element.contains(document.activeElement)) {
+        htmx.ajax("GET", location.href, { target: element, select: "#" + CSS.escape(id), swap: "outerHTML" });
+      }
+    }
+  }, 1500);
+}
+if (live && "EventSource" in window) {
+  const channel = "BroadcastChannel" in window ? new BroadcastChannel("forestall") : null;
+  const state = document.getElementById("live-state");
+  const say = (text) => { if (state) state.dataset.state = text; };
+  if (channel) channel.onmessage = (event) => { say("on"); heard(event.data); };
+  const open = () => {
+    const stream = new EventSource(live);
+    stream.onopen = () => say("on");
+    stream.onerror = () => say("off");
+    stream.addEventListener("entry", (event) => { channel?.postMessage(event.data); heard(event.data); });
+    return stream;
+  };
+  if (navigator.locks) navigator.locks.request("forestall-live", () => new Promise(open)); else open();
+}

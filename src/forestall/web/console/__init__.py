@@ -1,0 +1,1 @@
+"""The console: thin pages over the rooms' queries and actions."""

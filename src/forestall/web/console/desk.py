@@ -1,0 +1,307 @@
+"""The desk: findings, alerts, tickets, logs."""
+
+from datetime import timedelta
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.dateparse import parse_duration
+
+from forestall.alerts import actions as alert_actions
+from forestall.alerts import queries as alerts
+from forestall.alerts.evidence import export_document, load_bundle
+from forestall.estate import queries as estate
+from forestall.findings import queries as findings
+from forestall.kernel.clock import to_ms
+from forestall.kernel.ids import from_number, to_number
+from forestall.telemetry.client import StoreRefused, StoreUnavailable
+from forestall.telemetry.search import Line, SearchError, facets, histogram, search_logs
+from forestall.tickets import actions as ticket_actions
+from forestall.tickets import queries as tickets
+from forestall.web.access.gate import needs
+from forestall.web.console.common import Asked, attempt, seen_or_404
+from forestall.web.telemetry import clients_of_scope, store
+
+SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
+BARS = 60
+LINES = 200
+WINDOW_LEAST, WINDOW_MOST = timedelta(minutes=5), timedelta(days=14)
+
+
+@needs("findings:read")
+def finding_list(request: Asked) -> HttpResponse:
+    """Open findings, worst first."""
+    given = request.GET
+    page = findings.list_open(
+        request.scope,
+        client=given.get("client", ""),
+        states=[given["state"]] if given.get("state") else (),
+        words=given.get("q", ""),
+        after=given.get("after") or None,
+        most=100,
+    )
+    context = {
+        "nav": "findings",
+        "page": page,
+        "counts": findings.count_open(request.scope).total,
+        "state": given.get("state", ""),
+        "q": given.get("q", ""),
+    }
+    return render(request, "console/findings.html", context)
+
+
+@needs("findings:read")
+def finding_page(request: Asked, finding: str) -> HttpResponse:
+    """One finding: reason, numbers, its steps, its evidence."""
+    row = seen_or_404(lambda: findings.get(request.scope, finding))
+    context = {
+        "nav": "findings",
+        "finding": row,
+        "steps": findings.history(request.scope, row.pk),
+        "evidence": alerts.list_evidence(request.scope, finding=row.pk),
+        "alerts": alerts.of(request.scope).filter(findings=row),
+    }
+    return render(request, "console/finding.html", context)
+
+
+@needs("alerts:read")
+def alert_list(request: Asked) -> HttpResponse:
+    """Open alerts, then those that are over."""
+    context = {
+        "nav": "alerts",
+        "open": alerts.list_open(request.scope, after=request.GET.get("after") or None, most=100),
+        "over": alerts.list_recovered(request.scope, most=30),
+        "windows": alerts.list_windows(request.scope, now=timezone.now()),
+    }
+    return render(request, "console/alerts.html", context)
+
+
+@needs("alerts:read")
+def alert_page(request: Asked, alert: str) -> HttpResponse:
+    """One alert: its findings, evidence, who was told what."""
+    page = seen_or_404(lambda: alerts.page_of(request.scope, alert))
+    return render(request, "console/alert.html", {"nav": "alerts", "page": page, "alert": page.alert})
+
+
+@needs("alerts:write")
+def alert_acknowledge(request: Asked, alert: str) -> HttpResponse:
+    """Somebody is on it."""
+    note = request.POST.get("note", "")
+    attempt(
+        request,
+        lambda: alert_actions.acknowledge_alert(request.scope, alert, now=timezone.now(), note=note),
+        "Acknowledged: it will not be repeated.",
+    )
+    return redirect("alert", alert=alert)
+
+
+@needs("alerts:write")
+def window_open(request: Asked) -> HttpResponse:
+    """Maintenance from now on, for a while."""
+    given, now = request.POST, timezone.now()
+    lasts = parse_duration(given.get("lasts", "01:00:00")) or timedelta(hours=1)
+    lasts = max(WINDOW_LEAST, min(lasts, WINDOW_MOST))
+    attempt(
+        request,
+        lambda: alert_actions.open_window(
+            request.scope, client=given.get("client", ""), asset=given.get("asset") or None,
+            title=given.get("title", ""), starts_at=now, ends_at=now + lasts, now=now,
+        ),
+        "Maintenance begun: nobody is told until it ends.",
+    )  # fmt: skip
+    return redirect("alerts")
+
+
+@needs("alerts:write")
+def window_close(request: Asked, window: str) -> HttpResponse:
+    """Maintenance is over."""
+    attempt(
+        request,
+        lambda: alert_actions.close_window(request.scope, window, now=timezone.now()),
+        "Maintenance ended: what is still wrong is told now.",
+    )
+    return redirect("alerts")
+
+
+@needs("alerts:read")
+def evidence_page(request: Asked, evidence: str) -> HttpResponse:
+    """What was sealed, readable."""
+    row = seen_or_404(lambda: alerts.get_evidence(request.scope, evidence))
+    bundle: dict[str, object] = {}
+    attempt(request, lambda: bundle.update(load_bundle(request.scope, row.pk)))
+    return render(request, "console/evidence.html", {"nav": "alerts", "evidence": row, "bundle": bundle})
+
+
+@needs("alerts:read")
+def evidence_file(request: Asked, evidence: str) -> HttpResponse:
+    """The file for an outsider."""
+    data = seen_or_404(lambda: export_document(request.scope, evidence, now=timezone.now()))
+    answer = HttpResponse(data, content_type="application/json")
+    answer["Content-Disposition"] = f'attachment; filename="evidence-{evidence}.json"'
+    return answer
+
+
+@needs("tickets:read")
+def ticket_list(request: Asked) -> HttpResponse:
+    """Tickets, most urgent first."""
+    given = request.GET
+    page = tickets.list_tickets(
+        request.scope,
+        open_only=given.get("all") != "1",
+        words=given.get("q", ""),
+        after=given.get("after") or None,
+        most=100,
+    )
+    context = {"nav": "tickets", "page": page, "q": given.get("q", ""), "all": given.get("all") == "1"}
+    return render(request, "console/tickets.html", context)
+
+
+@needs("tickets:write")
+def ticket_new(request: Asked) -> HttpResponse:
+    """A ticket by hand."""
+    given = request.POST
+    if request.method == "POST":
+        made: list[str] = []
+        priority = given.get("priority", "3")
+        done = attempt(
+            request,
+            lambda: made.append(
+                ticket_actions.open_by_hand(
+                    request.scope, client=given.get("client", ""), title=given.get("title", ""),
+                    text=given.get("text", ""), asset=given.get("asset") or None,
+                    priority=int(priority) if priority.isdecimal() else 3, now=timezone.now(),
+                ).pk
+            ),
+            "Ticket opened.",
+        )  # fmt: skip
+        if done:
+            return redirect("ticket", ticket=made[0])
+    context = {"nav": "tickets", "clients": estate.list_clients(request.scope), "given": given or request.GET}
+    return render(request, "console/ticket_new.html", context)
+
+
+@needs("tickets:read")
+def ticket_page(request: Asked, ticket: str) -> HttpResponse:
+    """One ticket: reason, evidence, what changed before, the timeline."""
+    page = seen_or_404(lambda: tickets.page_of(request.scope, ticket, now=timezone.now()))
+    people = [
+        person
+        for person in estate.list_people(request.scope)
+        if person.is_active and person.role not in ("client_contact", "accounting", "read_only")
+    ]
+    statuses = ("open", "in_progress", "waiting", "resolved", "closed")
+    context = {"nav": "tickets", "page": page, "ticket": page.ticket, "people": people, "statuses": statuses}
+    return render(request, "console/ticket.html", context)
+
+
+@needs("tickets:write")
+def ticket_change(request: Asked, ticket: str, what: str) -> HttpResponse:
+    """Note, status, assignment, priority, timer."""
+    given, scope, now = request.POST, request.scope, timezone.now()
+    person = request.user
+    match what:
+        case "note":
+            attempt(request, lambda: ticket_actions.note(scope, ticket, text=given.get("text", ""), now=now))
+        case "status":
+            attempt(
+                request,
+                lambda: ticket_actions.set_status(scope, ticket, status=given.get("status", ""), now=now),
+            )
+        case "assign":
+            who = given.get("person") or None
+            attempt(request, lambda: ticket_actions.assign(scope, ticket, person=who, now=now))
+        case "priority":
+            priority = given.get("priority", "")
+            attempt(
+                request,
+                lambda: ticket_actions.set_priority(
+                    scope, ticket, priority=int(priority) if priority.isdecimal() else 0, now=now
+                ),
+            )
+        case "start":
+            attempt(request, lambda: ticket_actions.start_timer(scope, ticket, person=person, now=now))  # type: ignore[arg-type]
+        case "stop":
+            seen_or_404(lambda: tickets.get(scope, ticket))
+            attempt(request, lambda: ticket_actions.stop_timer(scope, person=person, now=now))  # type: ignore[arg-type]
+    return redirect("ticket", ticket=ticket)
+
+
+@needs("telemetry:read")
+def logs(request: Asked) -> HttpResponse:
+    """Search in the logs, with a histogram and the most frequent values."""
+    given = request.GET
+    query, span = given.get("q", ""), given.get("span", "1h")
+    span = span if span in SPANS else "1h"
+    to_ms_ = to_ms(timezone.now()) + 60_000
+    from_ms = to_ms_ - SPANS[span] * 1000
+    asset = (
+        seen_or_404(lambda: estate.find_asset(request.scope, given["asset"])) if given.get("asset") else None
+    )
+    context: dict[str, object] = {
+        "nav": "logs",
+        "q": query,
+        "span": span,
+        "spans": list(SPANS),
+        "asset": asset,
+    }
+    where = {
+        "clients": clients_of_scope(request.scope),
+        "asset": to_number(asset.pk) if asset else None,
+        "from_ms": from_ms,
+        "to_ms": to_ms_,
+    }
+    try:
+        page = search_logs(store(), query, limit=LINES, before=given.get("before") or None, **where)  # type: ignore[arg-type]
+        bars = histogram(store(), query, buckets=BARS, **where)  # type: ignore[arg-type]
+        context |= {
+            "lines": _named(request, page.lines),
+            "next": page.next,
+            "bars": _bars(bars, from_ms, to_ms_),
+            "total": sum(count for _, _, count in bars),
+            "facets": facets(store(), query, **where),  # type: ignore[arg-type]
+        }
+    except SearchError as error:
+        context |= {
+            "error": error.message,
+            "before_error": query[: error.position],
+            "at_error": query[error.position :],
+        }
+    except (StoreUnavailable, StoreRefused):
+        messages.error(
+            request, "The store does not answer now. Nothing is lost: what comes in waits in the queue."
+        )
+    return render(request, "console/logs.html", context)
+
+
+def _named(request: Asked, lines: list[Line]) -> list[tuple[Line, str, str]]:
+    """Lines with their asset's identifier and name."""
+    wanted = {from_number(line.asset) for line in lines}
+    names = {asset.pk: asset.name for asset in estate.assets_by_id(request.scope, wanted)}
+    rows = []
+    for line in lines:
+        identifier = from_number(line.asset)
+        rows.append((line, identifier, names.get(identifier, "")))
+    return rows
+
+
+def _bars(found: list[tuple[int, int, int]], from_ms: int, to_ms_: int) -> list[dict[str, object]]:
+    """The histogram as rectangles in a drawing of 600 × 60."""
+    totals: dict[int, list[int]] = {}
+    for start, severity, count in found:
+        bar = totals.setdefault(start, [0, 0, 0])
+        bar[0 if severity <= 3 else 1 if severity == 4 else 2] += count
+    most = max((sum(bar) for bar in totals.values()), default=1)
+    width = 600 / BARS
+    bars = []
+    for start, bar in totals.items():
+        x = round((start - from_ms) / (to_ms_ - from_ms) * 600, 1)
+        floor = 60.0
+        for count, tone in zip(bar, ("h-bad", "h-warn", ""), strict=True):
+            if count:
+                height = max(1.0, round(56 * count / most, 1))
+                floor -= height
+                bars.append(
+                    {"x": x, "y": round(floor, 1), "w": round(width - 1, 1), "h": height, "tone": tone}
+                )
+    return bars

@@ -1,0 +1,329 @@
+"""The installation: spec, channels, collectors, people, rejected input, health, catalogue, configurations."""
+
+import json
+import time
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from forestall.alerts import channels
+from forestall.alerts import queries as alerts
+from forestall.collect.asking import PROBES
+from forestall.configs import queries as configs
+from forestall.configs.actions import text_of
+from forestall.estate import access, actions, enrolment, queries
+from forestall.estate.values import RIGHTS, Role
+from forestall.findings import actions as finding_actions
+from forestall.findings import queries as findings
+from forestall.intake import queries as intake
+from forestall.journal import queries as journal
+from forestall.journal.actions import installation_signer
+from forestall.journal.seal import fingerprint
+from forestall.judge.pack import load_packs
+from forestall.judge.rules import Book
+from forestall.judge.shelf import builtin_packs
+from forestall.kernel.plugins import load
+from forestall.kernel.signs import read_sign
+from forestall.web.access.gate import needs
+from forestall.web.console.common import Asked, attempt, seen_or_404
+
+ROLES = ("store", "watch", "web", "guard", "agent")
+HOMES = (
+    ("Probes", PROBES),
+    ("Looks of the agent", "forestall.collect.host"),
+    ("Listeners", "forestall.collect.listeners"),
+    ("Doors", "forestall.intake.doors"),
+    ("Notifiers", "forestall.alerts.notifiers"),
+)
+RAW_SHOWN_BYTES = 4096
+SIGN_LATE_S = 15.0
+
+_books: list[Book] = []
+
+
+def book() -> Book:
+    """The built-in packs, read once."""
+    if not _books:
+        _books.append(load_packs(builtin_packs()))
+    return _books[0]
+
+
+@needs("findings:read")
+def spec(request: Asked) -> HttpResponse:
+    """Packs and their rules in words, and where they are overridden."""
+    context = {
+        "nav": "spec",
+        "packs": book().packs,
+        "overrides": findings.list_overrides(request.scope),
+        "clients": queries.list_clients(request.scope),
+        "rule": request.GET.get("rule", ""),
+    }
+    return render(request, "console/spec.html", context)
+
+
+@needs("findings:write")
+def override(request: Asked) -> HttpResponse:
+    """Other settings for a rule at a client or an asset."""
+    given = request.POST
+    try:
+        wanted = {"off": True} if given.get("off") else json.loads(given.get("settings") or "{}")
+        if not isinstance(wanted, dict):
+            raise ValueError("settings are an object")
+    except ValueError as error:
+        messages.error(
+            request,
+            f'The settings are not JSON: {error}. Write for example {{"breaking": {{"above": 0.99}}}}.',
+        )
+        return redirect("spec")
+    attempt(
+        request,
+        lambda: finding_actions.override_rule(
+            request.scope, given.get("rule", ""), client=given.get("client", ""), asset=given.get("asset") or None,
+            settings=wanted, because=given.get("because", ""), now=timezone.now(), book=book(),
+        ),
+        "Overridden; it holds within a few seconds.",
+    )  # fmt: skip
+    return redirect("spec")
+
+
+@needs("findings:write")
+def override_remove(request: Asked, override: str) -> HttpResponse:
+    """The rule is as the pack says again."""
+    attempt(
+        request,
+        lambda: finding_actions.remove_override(request.scope, override, now=timezone.now()),
+        "The rule is as its pack says again.",
+    )
+    return redirect("spec")
+
+
+@needs("installation:read")
+def rejected(request: Asked) -> HttpResponse:
+    """What was refused at the doors."""
+    rows = intake.list_rejected(request.scope, door=request.GET.get("door", ""))
+    return render(request, "console/rejected.html", {"nav": "rejected", "rows": rows})
+
+
+@needs("installation:read")
+def rejected_page(request: Asked, rejected: str) -> HttpResponse:
+    """One refusal with its bytes; an unknown sender can be given to an asset."""
+    row = seen_or_404(lambda: intake.find_rejected(request.scope, rejected))
+    raw = bytes(row.raw)[:RAW_SHOWN_BYTES]
+    lines = [
+        (
+            f"{at:06x}",
+            raw[at : at + 16].hex(" "),
+            "".join(chr(b) if 32 <= b < 127 else "·" for b in raw[at : at + 16]),
+        )
+        for at in range(0, len(raw), 16)
+    ]
+    assets = queries.list_assets(request.scope, limit=500) if row.reason.startswith("unknown sender") else []
+    return render(
+        request,
+        "console/rejected_one.html",
+        {"nav": "rejected", "row": row, "lines": lines, "assets": assets},
+    )
+
+
+@needs("estate:write")
+def rejected_assign(request: Asked, rejected: str) -> HttpResponse:
+    """The sender is that asset's from now on."""
+    row = seen_or_404(lambda: intake.find_rejected(request.scope, rejected))
+    asset = seen_or_404(lambda: queries.find_asset(request.scope, request.POST.get("asset", "")))
+    attempt(
+        request,
+        lambda: actions.assign_address(request.scope, asset, row.sender),
+        f"What {row.sender} sends is {asset.name}'s from now on.",
+    )
+    return redirect("rejected")
+
+
+@needs("configs:read")
+def version_page(request: Asked, version: str) -> HttpResponse:
+    """A configuration as it was."""
+    row = seen_or_404(lambda: configs.find_version(request.scope, version))
+    context = {
+        "nav": "assets",
+        "version": row,
+        "lines": list(enumerate(text_of(row).splitlines(), 1)),
+        "versions": configs.list_versions(request.scope, asset=row.asset_id, kind=row.kind),
+    }
+    return render(request, "console/version.html", context)
+
+
+@needs("configs:read")
+def change_page(request: Asked, change: str) -> HttpResponse:
+    """What was changed, when, and who was signed in."""
+    row = seen_or_404(lambda: configs.find_change(request.scope, change))
+    context = {"nav": "assets", "change": row, "rows": configs.difference(request.scope, row)}
+    return render(request, "console/change.html", context)
+
+
+@needs("installation:read")
+def channel_list(request: Asked) -> HttpResponse:
+    """Who is told, by which way, and the ledger of what was sent."""
+    specs = [channels.spec_of(name) for name in channels.notifiers()]
+    chosen = next((one for one in specs if one.name == request.GET.get("notifier")), specs[0])
+    context = {
+        "nav": "channels",
+        "channels": channels.list_channels(request.scope),
+        "specs": specs,
+        "chosen": chosen,
+        "clients": queries.list_clients(request.scope),
+        "deliveries": alerts.list_deliveries(request.scope, most=50),
+    }
+    return render(request, "console/channels.html", context)
+
+
+@needs("installation:write")
+def channel_add(request: Asked, notifier: str) -> HttpResponse:
+    """A new channel."""
+    spec_ = seen_or_404(lambda: channels.spec_of(notifier) if notifier in channels.notifiers() else None)
+    given: dict[str, Any] = {one.name: request.POST.get(one.name, "") for one in spec_.settings}
+    given = {name: value for name, value in given.items() if value != ""}
+    attempt(
+        request,
+        lambda: channels.create_channel(
+            request.scope, notifier=notifier, title=request.POST.get("title", ""), given=given,
+            client=request.POST.get("client") or None, now=timezone.now(),
+        ),
+        "Channel added. Send a test message to see that it arrives.",
+    )  # fmt: skip
+    return redirect("channels")
+
+
+@needs("installation:write")
+def channel_change(request: Asked, channel: str, what: str) -> HttpResponse:
+    """A test message, or away with it."""
+    if what == "test":
+        attempt(
+            request,
+            lambda: channels.send_test(request.scope, channel, now=timezone.now()),
+            "Sent. Did it arrive?",
+        )
+    elif what == "remove":
+        attempt(
+            request, lambda: channels.delete_channel(request.scope, channel, now=timezone.now()), "Removed."
+        )
+    return redirect("channels")
+
+
+@needs("estate:read")
+def collector_list(request: Asked) -> HttpResponse:
+    """Enrolled machines; a token for another one."""
+    shown: dict[str, Any] = {}
+    if request.method == "POST" and "estate:write" in request.rights:
+        client = seen_or_404(lambda: queries.find_client(request.scope, request.POST.get("client", "")))
+        site = request.POST.get("site") or None
+        try:
+            _, secret = enrolment.make_enrolment_token(request.scope, client=client.pk, site=site)
+            shown = {"secret": secret, "for": client, "url": settings.CONFIG.url}
+        except LookupError as error:
+            messages.error(request, f"{error}. Choose one from the list.")
+    context = {
+        "nav": "collectors",
+        "collectors": queries.list_collectors(request.scope),
+        "clients": queries.list_clients(request.scope),
+        "sites": queries.list_sites(request.scope),
+        "shown": shown,
+    }
+    return render(request, "console/collectors.html", context)
+
+
+@needs("estate:write")
+def collector_revoke(request: Asked, collector: str) -> HttpResponse:
+    """Its key opens nothing from now on."""
+    row = seen_or_404(lambda: queries.find_collector(request.scope, collector))
+    attempt(request, lambda: actions.revoke_collector(request.scope, row), "Revoked.")
+    return redirect("collectors")
+
+
+@needs("people:read")
+def people(request: Asked) -> HttpResponse:
+    """Who signs in, and one's own API tokens."""
+    given = request.POST
+    secret = ""
+    if request.method == "POST" and given.get("what") == "person":
+        access.require(request.rights, "people:write")
+        try:
+            attempt(
+                request,
+                lambda: access.make_person(
+                    name=given.get("name", ""), email=given.get("email", ""), role=Role(given.get("role", "")),
+                    password=given.get("password", ""), all_clients=not given.get("client"),
+                    clients=[given["client"]] if given.get("client") else [], actor=request.scope.actor,
+                ),
+                "Added.",
+            )  # fmt: skip
+        except (ValidationError, ValueError) as error:
+            messages.error(request, " ".join(getattr(error, "messages", [str(error)])))
+        return redirect("people")
+    if request.method == "POST" and given.get("what") == "token":
+        made: list[str] = []
+        attempt(
+            request,
+            lambda: made.append(
+                access.make_token(
+                    request.user, name=given.get("name", ""), may=given.getlist("may"), client=given.get("client") or None  # type: ignore[arg-type]
+                )[1]
+            ),
+        )  # fmt: skip
+        secret = made[0] if made else ""
+    context = {
+        "nav": "people",
+        "people": queries.list_people(request.scope),
+        "tokens": queries.list_tokens(request.scope, person=request.user),  # type: ignore[arg-type]
+        "roles": [(role.value, role.title) for role in Role],
+        "may": [right for right in RIGHTS if right in request.rights],
+        "clients": queries.list_clients(request.scope),
+        "secret": secret,
+    }
+    return render(request, "console/people.html", context)
+
+
+@needs("people:read")
+def token_revoke(request: Asked, token: str) -> HttpResponse:
+    """One's own token opens nothing from now on."""
+    row = seen_or_404(lambda: queries.find_token(request.scope, token, person=request.user))  # type: ignore[arg-type]
+    attempt(request, lambda: access.revoke_token(row, actor=request.scope.actor), "Revoked.")
+    return redirect("people")
+
+
+@needs("installation:read")
+def health(request: Asked) -> HttpResponse:
+    """This installation itself: roles, queue, store, deliveries, journal."""
+    now = time.time()
+    signs = [(role, read_sign(settings.DATA.run, role)) for role in ROLES]
+    watch = next((sign for role, sign in signs if role == "watch" and sign), None)
+    guard = next((sign for role, sign in signs if role == "guard" and sign), None)
+    restarts: list[dict[str, Any]] = []
+    try:
+        restarts = json.loads((settings.DATA.run / "restarts.json").read_text())[-10:]
+    except (OSError, ValueError):
+        restarts = []
+    context = {
+        "nav": "health",
+        "roles": [(role, sign, sign is not None and sign.age_s(now) < SIGN_LATE_S, sign.age_s(now) if sign else 0,
+                   now - sign.started_at if sign else 0) for role, sign in signs],
+        "watch": watch.numbers if watch else {},
+        "troubles": guard.numbers.get("troubles", {}) if guard else {},
+        "channel": settings.CONFIG.guard.webhook or settings.CONFIG.guard.mail_to,
+        "restarts": restarts[::-1],
+        "journal_size": journal.size(),
+        "checkpoint": journal.last_checkpoint(),
+        "key": fingerprint(installation_signer().public_key),
+        "waiting": alerts.count_waiting(request.scope),
+    }  # fmt: skip
+    return render(request, "console/health.html", context)
+
+
+@needs("installation:read")
+def catalogue(request: Asked) -> HttpResponse:
+    """Every plug-in with its settings, generated from what it says of itself."""
+    homes = [(title, [module.SPEC for module in load(home).values()]) for title, home in HOMES]
+    return render(request, "console/catalogue.html", {"nav": "catalogue", "homes": homes})

@@ -1,0 +1,29 @@
+"""What every page shows around its content: who is signed in, the running timer, counts in the menu."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from forestall.estate.access import rights_of, scope_of
+from forestall.estate.models import Person
+from forestall.findings.queries import count_open as count_findings
+from forestall.tickets.queries import count_open as count_tickets
+from forestall.tickets.queries import running_timer
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """The context processor of the console's frame; nothing for who is not signed in."""
+    person = getattr(request, "user", None)
+    if not isinstance(person, Person):
+        return {}
+    scope = getattr(request, "scope", None) or scope_of(person)
+    findings = count_findings(scope).total
+    return {
+        "person": person,
+        "rights": getattr(request, "rights", None) or rights_of(person),
+        "wrong_count": sum(count for state, count in findings.items() if state != "drifting"),
+        "ticket_count": sum(count_tickets(scope).values()),
+        "timer": running_timer(scope, person),
+        "now": timezone.now(),
+    }
