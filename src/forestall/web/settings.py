@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse  # noqa: E402
 from csp.constants import NONE, SELF  # noqa: E402
 
 from forestall.kernel.config import data_dir, read_config  # noqa: E402
+from forestall.web.access.configuration import *  # noqa: E402, F403
 
 HOME = Path(__file__).parent
 DATA = data_dir()

@@ -77,11 +77,14 @@ def method_not_allowed(allowed: str) -> HttpResponse:
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    errors = [
-        {"at": ".".join(str(part) for part in one["loc"] if part != "data"), "what": one["msg"]}
-        for one in error.errors
-    ]
+    errors = [{"at": _place(one["loc"]), "what": one["msg"]} for one in error.errors]
     return problem(422, "something in the request is missing or wrong", errors=errors)
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """`body.name`, `query.limit`: the name of our own parameter is left out."""
+    kept = location if len(location) < 3 or location[0] != "body" else (location[0], *location[2:])
+    return ".".join(str(part) for part in kept)
 
 
 def _fault(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -17,7 +17,7 @@ from forestall.telemetry import read, search
 from forestall.telemetry.scope import Clients
 from forestall.web.api.auth import May, seen_by
 from forestall.web.api.paging import CURSOR_MAX_CHARS, Listed, found
-from forestall.web.api.store import clients_in, store
+from forestall.web.telemetry import clients_of_scope, store
 
 router = Router(tags=["telemetry"])
 READ = May("telemetry:read")
@@ -82,7 +82,7 @@ def _asset(scope: Scope, identifier: str) -> int:
 
 def _clients(scope: Scope, client: str) -> Clients:
     """Those that the reader sees, or the one that they ask for. Raises Http404."""
-    return clients_in(scope.narrowed(found(find_client(scope, client)).pk) if client else scope)
+    return clients_of_scope(scope.narrowed(found(find_client(scope, client)).pk) if client else scope)
 
 
 @router.get("/assets/{asset}/series", auth=READ, response=Listed[SeriesOut])
@@ -93,7 +93,7 @@ def list_series(
     scope = seen_by(request)
     number = _asset(scope, asset)
     from_ms_, to_ms_ = _span(since, until)
-    names = read.list_series(store(), clients_in(scope), asset=number, from_ms=from_ms_, to_ms=to_ms_)
+    names = read.list_series(store(), clients_of_scope(scope), asset=number, from_ms=from_ms_, to_ms=to_ms_)
     items = [
         {"metric": one.metric, "item": one.item, "at": from_ms(one.at_ms), "value": one.value}
         for one in names
@@ -117,7 +117,7 @@ def read_series(
     from_ms_, to_ms_ = _span(since, until)
     series = read.read_series(
         store(),
-        clients_in(scope),
+        clients_of_scope(scope),
         asset=number,
         metric=metric,
         item=item,

@@ -1,0 +1,74 @@
+"""Signing in with allauth: nobody signs up alone, guessers are locked out, TOTP secrets are sealed."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from forestall.estate.access import note_sign_in
+from forestall.estate.lockout import LOCKED_FOR, forget_failures, locked_until, note_failure
+from forestall.estate.models import Person
+from forestall.estate.vault import open_sealed, seal
+
+TOTP_RECORD = "mfa"
+LOCKED = (
+    f"Too many wrong passwords. Wait {LOCKED_FOR.seconds // 60} minutes, or ask a colleague for a link to"
+    " choose a new one."
+)
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """What allauth asks of us around accounts."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """People are added by people."""
+        return False
+
+    def clean_email(self, email: str) -> str:
+        """Addresses are changed on the page of people: they name who did what."""
+        match = getattr(context.request, "resolver_match", None)
+        if match is not None and match.url_name == "account_email":
+            raise ValidationError("Ask an owner of your installation to change your address.")
+        cleaned: str = super().clean_email(email)
+        return cleaned
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Person | None:
+        """Somebody with this password, or None. Raises ValidationError while they are locked out."""
+        email = str(credentials.get("email") or credentials.get("username") or "")
+        address = self.get_client_ip(request)
+        now = timezone.now()
+        if locked_until(email, address=address, now=now) is not None:
+            raise ValidationError(LOCKED)
+        person: Person | None = super().authenticate(request, **credentials)
+        if person is None:
+            note_failure(email, address=address, now=now)
+        else:
+            forget_failures(email, address=address)
+        return person
+
+    def reauthenticate(self, user: Person, password: str) -> bool:
+        """Whether this is the password of who is signed in."""
+        found = self.authenticate(context.request, email=user.email, password=password)
+        return found is not None and found.pk == user.pk
+
+    def post_login(self, request: HttpRequest, user: Person, **kwargs: Any) -> HttpResponse:
+        """Somebody is in, all steps done."""
+        note_sign_in(user, address=self.get_client_ip(request))
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        return response
+
+
+class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    """What allauth asks of us around second factors."""
+
+    def encrypt(self, text: str) -> str:
+        """Sealed with the installation's key, which is not in the database."""
+        return seal(None, TOTP_RECORD, text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """The secret."""
+        return open_sealed(None, TOTP_RECORD, encrypted_text)
