@@ -37,7 +37,7 @@ from forestall.processes.road import Road
 from forestall.processes.world import HOUR_MS, MINUTE_MS, Business, World, make_businesses, plan_faults
 
 BEGINS = datetime(2026, 3, 2, tzinfo=UTC)
-TICKS_MS = (0, 15_000, 30_000, 45_000)  # within a minute, so that group waits run out
+TICKS_MS = (0, 15_000)  # within a minute; the second is when a group wait is over
 DELIVER_MOST = 200
 REMEMBERED = 45  # minutes that evidence can look back on
 SCOPE = system_scope("simulation")
