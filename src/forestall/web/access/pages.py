@@ -3,7 +3,7 @@
 from django import forms
 from django.contrib.auth import login
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -15,18 +15,26 @@ from forestall.kernel.errors import Trouble
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
+def _input(purpose: str) -> forms.TextInput:
+    return forms.TextInput(attrs={"class": "input", "autocomplete": purpose})
+
+
 class SetUpForm(forms.Form):
     """What a fresh installation needs to know."""
 
-    provider = forms.CharField(label="Name of your company", max_length=160)
-    name = forms.CharField(label="Your name", max_length=160)
-    email = forms.EmailField(label="Your e-mail address", max_length=160)
+    provider = forms.CharField(label="Name of your company", max_length=160, widget=_input("organization"))
+    name = forms.CharField(label="Your name", max_length=160, widget=_input("name"))
+    email = forms.EmailField(
+        label="Your e-mail address",
+        max_length=160,
+        widget=forms.EmailInput(attrs={"class": "input", "autocomplete": "username"}),
+    )
     password = forms.CharField(
         label="Password",
         max_length=1024,
         strip=False,
         help_text="At least 12 characters. A sentence is easier to remember than a puzzle.",
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "new-password"}),
     )
 
 
@@ -34,15 +42,16 @@ class SetUpForm(forms.Form):
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_up(request: HttpRequest, secret: str) -> HttpResponse:
-    """Make the first owner and sign them in. 404 for a link that was used, and once there is an owner."""
+    """Make the first owner and sign them in. 410 for a link that opens nothing: it was used or replaced, never
+    was, or there is an owner."""
     if not is_setup_link(secret):
-        raise Http404
+        return _used(request)
     form = SetUpForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             owner = use_setup_link(secret, **form.cleaned_data)
         except Refused:
-            raise Http404 from None
+            return _used(request)
         except ValidationError as error:
             form.add_error("password", error)
         except Trouble as trouble:
@@ -52,3 +61,7 @@ def set_up(request: HttpRequest, secret: str) -> HttpResponse:
             note_sign_in(owner, address=request.META.get("REMOTE_ADDR", ""))
             return redirect("/")
     return render(request, "access/set_up.html", {"form": form})
+
+
+def _used(request: HttpRequest) -> HttpResponse:
+    return render(request, "access/set_up_used.html", status=410)
