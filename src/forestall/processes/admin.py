@@ -76,14 +76,12 @@ def _asset(name: str, client: str) -> Any:
     """An asset by identifier or name."""
     from forestall.estate.queries import find_asset, list_assets
 
-    if found := find_asset(_scope(), name.upper()):
-        return found
+    known = find_asset(_scope(), name.upper())
+    if known is not None:
+        return known
     owner = _client(client).pk if client else ""
-    found = [
-        row
-        for row in list_assets(_scope(), client=owner, words=name, limit=500)
-        if row.name.lower() == name.lower()
-    ]
+    rows = list_assets(_scope(), client=owner, words=name, limit=500)
+    found = [row for row in rows if row.name.lower() == name.lower()]
     if len(found) != 1:
         raise Trouble(
             f"there are {len(found)} assets called {name!r}" if found else f"there is no asset {name!r}",

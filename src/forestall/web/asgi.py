@@ -17,7 +17,7 @@ from django.core.asgi import get_asgi_application
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forestall.web.settings")
-_django = get_asgi_application()
+_django: Any = get_asgi_application()
 
 from forestall.intake.actions import record_rejections  # noqa: E402
 from forestall.intake.doors import Desk, load_doors  # noqa: E402

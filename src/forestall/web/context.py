@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from forestall.estate.access import rights_of, scope_of
 from forestall.estate.models import Person
+from forestall.estate.tenancy import Scope
 from forestall.findings.queries import count_open as count_findings
 from forestall.tickets.queries import count_open as count_tickets
 from forestall.tickets.queries import running_timer
@@ -17,7 +18,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     person = getattr(request, "user", None)
     if not isinstance(person, Person):
         return {}
-    scope = getattr(request, "scope", None) or scope_of(person)
+    through_gate = getattr(request, "scope", None)  # before the gate it is ASGI's own
+    scope = through_gate if isinstance(through_gate, Scope) else scope_of(person)
     findings = count_findings(scope).total
     return {
         "person": person,
