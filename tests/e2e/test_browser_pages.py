@@ -1,0 +1,232 @@
+"""The console in a real browser: every page in both themes and at phone width, with pictures of them.
+
+Nothing leaves the machine, the content security policy is strict and never violated, axe finds nothing,
+no page is wider than a phone. Pictures are written to `screenshots/`.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from console_pages import filled, page_addresses
+from console_seed import OWNER, PASSWORD
+from e2e.console_server import Installation
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+
+PICTURES = Path(__file__).parents[2] / "screenshots"
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+LOOKS = {
+    "light": ("light", DESK),
+    "dark": ("dark", DESK),
+    "phone": ("light", PHONE),
+    "phone-dark": ("dark", PHONE),
+}
+DRAWN = "[...document.querySelectorAll('[data-chart]')].every((e) => !e.clientWidth || e.childNodes.length)"
+NEEDED = {"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "script-src": "'self'"}
+OUTSIDE = {"sign-in": "/accounts/login/", "not-found": "/clients/06YE5M0WKHJW0/"}
+WITHOUT_A_PERSON = frozenset({"sign-in"})
+PAGES = page_addresses() | OUTSIDE
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with Installation(tmp_path_factory.mktemp("console")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation with an owner and nothing else: what each page says then."""
+    with Installation(tmp_path_factory.mktemp("fresh"), empty=True, store=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Watched:
+    """A browser window that notes what must not happen."""
+
+    def __init__(self, context: BrowserContext, home: str) -> None:
+        self.context, self.home = context, home
+        self.strangers: list[str] = []
+        self.complaints: list[str] = []
+        self.streams: list[str] = []
+        context.on("request", lambda request: self._note(request.url))
+        context.on("console", self._listen)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+
+    def open(self, path: str) -> Page:
+        """A new tab on a page, drawn to the end."""
+        page = self.context.new_page()
+        answer = page.goto(self.home + path, wait_until="load")
+        assert answer is not None and answer.status < 500, f"{path}: {answer and answer.status}"
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy, policy
+        parts = dict(part.strip().split(" ", 1) for part in policy.split(";") if " " in part.strip())
+        assert {name: parts.get(name) for name in NEEDED} == NEEDED
+        page.wait_for_function(DRAWN)
+        page.evaluate("document.fonts.ready")
+        return page
+
+    def nothing_strange(self) -> None:
+        """No request went elsewhere; no script failed; no policy was violated."""
+        assert not self.strangers, f"left the machine: {self.strangers}"
+        assert not self.complaints, self.complaints
+
+    def _note(self, url: str) -> None:
+        if urlparse(url).netloc != urlparse(self.home).netloc and not url.startswith(("data:", "blob:")):
+            self.strangers.append(url)
+        if urlparse(url).path == "/events":
+            self.streams.append(url)
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "status of 404" not in message.text:
+            self.complaints.append(message.text)
+
+
+def window(
+    browser: Browser, running: Installation, look: str = "light", *, signed_in: bool = True
+) -> Watched:
+    scheme, size = LOOKS[look]
+    context = browser.new_context(
+        viewport=size, color_scheme=scheme, has_touch=size is PHONE, is_mobile=size is PHONE,
+        reduced_motion="reduce",
+    )  # fmt: skip
+    context.set_default_timeout(15_000)
+    if signed_in:
+        context.add_cookies([{"name": "sessionid", "value": running.seeded["session"], "url": running.url}])
+    return Watched(context, running.url)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(browser: Browser, seeded: Installation, name: str, look: str) -> None:
+    """A picture of each page; it fits, is accessible, and asks nobody else for anything."""
+    watched = window(browser, seeded, look, signed_in=name not in WITHOUT_A_PERSON)
+    page = watched.open(filled(PAGES[name], seeded.seeded["ids"]))
+    expect(page.locator("h1")).to_have_count(1)
+    assert page.locator("[style]:not([data-chart] *)").count() == 0
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    PICTURES.mkdir(exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
+    found = Axe().run(page)
+    watched.context.close()
+    assert wide <= 0, f"{name} is {wide} px wider than the window"
+    assert found.violations_count == 0, found.generate_report()
+    watched.nothing_strange()
+
+
+@pytest.mark.parametrize("name", [name for name, path in page_addresses().items() if "<" not in path])
+def test_empty_page_says_what_to_do(browser: Browser, fresh: Installation, name: str) -> None:
+    """With nothing in it yet and a store that does not answer, a page still opens and says something."""
+    watched = window(browser, fresh)
+    page = watched.open(PAGES[name])
+    PICTURES.mkdir(exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}-empty.png", full_page=True)
+    said = page.locator("main").inner_text()
+    found = Axe().run(page)
+    watched.context.close()
+    assert len(said.split()) > 3, f"{name} says nothing"
+    assert found.violations_count == 0, found.generate_report()
+    watched.nothing_strange()
+
+
+def test_signing_in_and_out(browser: Browser, seeded: Installation) -> None:
+    watched = window(browser, seeded, signed_in=False)
+    page = watched.open("/clients/")
+    assert urlparse(page.url).path == "/accounts/login/"
+    page.locator("input[type=email], input[name=login]").fill(OWNER)
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.locator("main button[type=submit], form button").first.click()
+    page.wait_for_url(re.compile(r"/clients/$"))
+    expect(page.get_by_role("link", name="Fairway Motors").first).to_be_visible()
+    watched.nothing_strange()
+    watched.context.close()
+
+
+def test_keyboard(browser: Browser, seeded: Installation) -> None:
+    watched = window(browser, seeded)
+    page = watched.open("/")
+    page.keyboard.press("/")
+    expect(page.locator("input[type=search]").first).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.locator("dialog[open]")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    page.wait_for_url(re.compile(r"/findings/$"))
+    page.keyboard.press("j")
+    first = page.evaluate("document.activeElement.getAttribute('href')")
+    page.keyboard.press("j")
+    second = page.evaluate("document.activeElement.getAttribute('href')")
+    assert first and second and first != second, "j does not go from row to row"
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == first
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: urlparse(url).path == first)
+    watched.nothing_strange()
+    watched.context.close()
+
+
+def test_theme_is_kept(browser: Browser, seeded: Installation) -> None:
+    watched = window(browser, seeded)
+    page = watched.open("/")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    page.locator("[data-theme-toggle]").first.click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    watched.nothing_strange()
+    watched.context.close()
+
+
+def test_menu_of_a_phone(browser: Browser, seeded: Installation) -> None:
+    watched = window(browser, seeded, "phone")
+    page = watched.open("/")
+    link = page.get_by_role("navigation").get_by_role("link", name="Clients")
+    expect(link).not_to_be_in_viewport()
+    page.locator("[data-drawer-toggle]").first.click()
+    expect(link).to_be_in_viewport()
+    link.click()
+    page.wait_for_url(re.compile(r"/clients/$"))
+    watched.nothing_strange()
+    watched.context.close()
+
+
+def test_pages_are_live_and_share_one_stream(browser: Browser, seeded: Installation) -> None:
+    """Two tabs, one stream; what goes wrong while somebody looks appears in both."""
+    watched = window(browser, seeded)
+    tabs = [watched.open("/"), watched.open("/")]
+    expect(tabs[0].locator("#live-state")).to_have_attribute("data-state", "on")
+    seeded.script("disturb")
+    for tab in tabs:
+        expect(tab.get_by_text("502 since now").first).to_be_visible(timeout=20_000)
+    assert len(watched.streams) == 1, watched.streams
+    tabs[0].close()
+    expect(tabs[1].locator("#live-state")).to_have_attribute("data-state", "on")
+    watched.nothing_strange()
+    watched.context.close()

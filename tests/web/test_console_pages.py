@@ -1,0 +1,314 @@
+"""Every page of the console: renders with things and without, hides what is another client's."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client as Browser
+from django.utils import timezone
+
+import console_seed
+from console_pages import filled, page_addresses
+from console_seed import PASSWORD, Seeded
+from estate_factories import make_client, make_person
+from forestall.alerts.models import Alert, Channel, Window
+from forestall.estate.models import ApiToken, Asset, Client, EnrolmentToken, Person
+from forestall.estate.values import Role
+from forestall.findings.models import Override
+from forestall.tickets.models import Effort, Entry, Ticket
+
+pytestmark = pytest.mark.django_db
+
+PAGES = page_addresses()
+OF_A_CLIENT = {name: address for name, address in PAGES.items() if "<" in address}
+NOBODYS = "0" * 13
+
+
+@pytest.fixture
+def seeded() -> Seeded:
+    return console_seed.fill(timezone.now(), clients=2)
+
+
+@pytest.fixture
+def sign_in() -> Callable[..., Browser]:
+    def enter(person: Person | None = None, **fields: object) -> Browser:
+        browser = Browser()
+        browser.force_login(person or make_person(**{"role": Role.OWNER} | fields))  # type: ignore[arg-type]
+        return browser
+
+    return enter
+
+
+def said(answer: object) -> str:
+    """What the messages on top of the next page say."""
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_renders(name: str, seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    answer = sign_in().get(filled(PAGES[name], seeded.ids))
+    assert answer.status_code == 200
+    text = answer.content.decode()
+    assert text.count("<h1") == 1
+    assert " style=" not in text and "<style" not in text and " onclick=" not in text
+    assert "<script>" not in text
+    assert answer["Cache-Control"] == "no-store, private"
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in OF_A_CLIENT])
+def test_renders_when_there_is_nothing(name: str, sign_in: Callable[..., Browser]) -> None:
+    answer = sign_in().get(PAGES[name])
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("name", OF_A_CLIENT)
+def test_what_is_another_clients_is_not_there(
+    name: str, seeded: Seeded, sign_in: Callable[..., Browser]
+) -> None:
+    """The same 404, byte for byte, as for what does not exist."""
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    browser = sign_in(role=Role.TECHNICIAN, clients=(mine,))
+    foreign = browser.get(filled(OF_A_CLIENT[name], seeded.foreign))
+    nothing = browser.get(filled(OF_A_CLIENT[name], dict.fromkeys(seeded.foreign, NOBODYS)))
+    assert foreign.status_code == nothing.status_code == 404
+    assert foreign.content == nothing.content
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in OF_A_CLIENT])
+def test_lists_show_nothing_of_another_client(
+    name: str, seeded: Seeded, sign_in: Callable[..., Browser]
+) -> None:
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    answer = sign_in(role=Role.TECHNICIAN, clients=(mine,)).get(PAGES[name], {"q": ""})
+    assert answer.status_code in (200, 403)
+    text = answer.content.decode().lower()
+    assert "harbor" not in text
+    for identifier in seeded.foreign.values():
+        assert identifier not in text.upper() or identifier in seeded.ids.values()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nobody_is_sent_to_sign_in(name: str, seeded: Seeded) -> None:
+    answer = Browser().get(filled(PAGES[name], seeded.ids))
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/accounts/login/?next=/")
+
+
+def test_a_stranger_learns_nothing_from_a_wrong_address(seeded: Seeded) -> None:
+    assert Browser().get("/assets/" + NOBODYS + "/").status_code == 302
+
+
+def test_a_client_contact_does_not_get_the_console(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    browser = sign_in(role=Role.CLIENT_CONTACT, clients=(mine,))
+    assert browser.get("/").status_code == 403
+    assert browser.get("/people/").status_code == 403
+
+
+def test_overview_says_what_is_wrong_and_why(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    text = sign_in().get("/").content.decode()
+    assert text.index("postgresql.service failed") < text.index("/srv is 94.2% full")  # the worst first
+    assert "was last heard 12 min ago" in text
+    assert "Answers take 1.9 s." in text or "prevented" in text.lower()
+
+
+def test_search_finds_assets_clients_and_tickets(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    text = browser.get("/search", {"q": "fairway"}).content.decode()
+    assert seeded.ids["client"] in text and seeded.ids["asset"] in text
+    assert browser.get("/search", {"q": ""}).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/findings/", "/tickets/", "/alerts/"])
+def test_a_wrong_cursor_is_said_in_words(page: str, sign_in: Callable[..., Browser]) -> None:
+    answer = sign_in().get(page, {"after": "nonsense"})
+    assert answer.status_code == 400
+    assert "Begin again" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("page", "given"),
+    [
+        ("/logs/", {"q": '"open phrase'}),
+        ("/logs/", {"q": "severity>=enormous"}),
+        ("/logs/", {"q": "a", "before": "nonsense"}),
+        ("/logs/", {"span": "a century"}),
+        ("/assets/", {"kind": "nothing", "q": "%\x00'"}),
+        ("/findings/", {"state": "nothing", "client": "nobody"}),
+    ],
+)
+def test_odd_questions_get_an_answer(
+    page: str, given: dict[str, str], sign_in: Callable[..., Browser]
+) -> None:
+    assert sign_in().get(page, given).status_code in (200, 400, 404)
+
+
+def test_a_search_mistake_is_shown_at_its_place(sign_in: Callable[..., Browser]) -> None:
+    text = sign_in().get("/logs/", {"q": "severity>=enormous disk"}).content.decode()
+    assert "enormous" in text and "severity" in text
+
+
+def test_what_was_sent_is_shown_as_text(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    """A device's name, a note and a log reason may be anything; none of it becomes markup."""
+    bad = "<img src=x onerror=alert(1)>"
+    Asset.objects.filter(pk=seeded.ids["asset"]).update(name=bad, notes=bad)
+    Ticket.objects.filter(pk=seeded.ids["ticket"]).update(title=bad)
+    browser = sign_in()
+    for name in ("overview", "assets", "asset", "ticket", "tickets", "findings"):
+        assert bad not in browser.get(filled(PAGES[name], seeded.ids)).content.decode()
+
+
+# --- what people do on pages
+
+
+def test_working_on_a_ticket(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser, ticket = sign_in(), seeded.ids["ticket"]
+    person = Person.objects.latest("joined_at")
+    page = f"/tickets/{ticket}/"
+    for what, given in (
+        ("note", {"text": "Looked at it."}),
+        ("assign", {"person": person.pk}),
+        ("priority", {"priority": "3"}),
+        ("start", {}),
+    ):
+        assert browser.post(page + what, given)["Location"] == page
+    assert Effort.objects.get(ended_at=None).person == person
+    assert "Looked at it." in browser.get(page).content.decode()
+    browser.post(page + "stop")
+    browser.post(page + "status", {"status": "closed"})
+    row = Ticket.objects.get(pk=ticket)
+    assert (row.assignee, row.priority, row.status) == (person, 3, "closed")
+    assert not Effort.objects.filter(ended_at=None).exists()
+
+
+def test_a_mistake_on_a_ticket_is_said(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser, ticket = sign_in(), seeded.ids["ticket"]
+    before = Entry.objects.count()
+    for what, given in (
+        ("note", {"text": " "}),
+        ("priority", {"priority": "9"}),
+        ("status", {"status": "x"}),
+    ):
+        assert said(browser.post(f"/tickets/{ticket}/{what}", given))
+    assert Entry.objects.count() == before
+
+
+def test_foreign_tickets_cannot_be_changed(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    browser = sign_in(role=Role.TECHNICIAN, clients=(mine,))
+    for what in ("note", "status", "assign", "priority", "start", "stop"):
+        answer = browser.post(
+            f"/tickets/{seeded.foreign['ticket']}/{what}", {"text": "x", "status": "closed"}
+        )
+        assert answer.status_code == 404
+
+
+def test_a_new_ticket(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    answer = browser.post(
+        "/tickets/new",
+        {"client": seeded.ids["client"], "asset": seeded.ids["asset"], "title": "Printer", "priority": "4"},
+    )
+    row = Ticket.objects.latest("number")
+    assert answer["Location"] == f"/tickets/{row.pk}/" and row.priority == 4
+    kept = browser.post("/tickets/new", {"client": seeded.ids["client"], "title": "", "text": "My words"})
+    assert kept.status_code == 200 and "My words" in kept.content.decode()
+
+
+def test_acknowledging_an_alert(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    sign_in().post(f"/alerts/{seeded.ids['alert']}/acknowledge", {"note": "On it."})
+    assert Alert.objects.get(pk=seeded.ids["alert"]).acknowledged_at is not None
+
+
+def test_maintenance_begins_and_ends(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    before = Window.objects.count()
+    given = {"client": seeded.ids["client"], "title": "New disks", "lasts": "02:00:00"}
+    browser.post("/windows/open", given)
+    assert Window.objects.count() == before + 1
+    window = Window.objects.get(title="New disks")
+    browser.post(f"/windows/{window.pk}/close")
+    window.refresh_from_db()
+    assert window.ends_at <= timezone.now()
+
+
+def test_overriding_a_rule(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    answer = browser.post(
+        "/spec/override",
+        {
+            "rule": "memory-short", "client": seeded.ids["client"], "because": "A cache by design.",
+            "settings": '{"drifting": {"above": "97%"}, "out_of_spec": {"above": "99%"}}',
+        },
+    )  # fmt: skip
+    row = Override.objects.get(rule="memory-short")
+    assert "Overridden" in said(answer) and row.because == "A cache by design."
+    browser.post(f"/spec/override/{row.pk}/remove")
+    assert not Override.objects.filter(pk=row.pk).exists()
+
+
+@pytest.mark.parametrize("settings", ["{", "[1]", '{"nonsense": 1}', '{"drifting": {"above": "lots"}}'])
+def test_a_wrong_override_is_refused_in_words(
+    settings: str, seeded: Seeded, sign_in: Callable[..., Browser]
+) -> None:
+    given = {
+        "rule": "memory-short", "client": seeded.ids["client"], "because": "x", "settings": settings
+    }  # fmt: skip
+    assert said(sign_in().post("/spec/override", given))
+    assert not Override.objects.filter(rule="memory-short").exists()
+
+
+def test_enrolling_shows_the_token_once(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    text = browser.post("/collectors/", {"client": seeded.ids["client"]}).content.decode()
+    assert "forestall agent enrol" in text
+    assert EnrolmentToken.objects.count() == 1
+    assert "forestall agent enrol http" not in browser.get("/collectors/").content.decode()
+
+
+def test_channels(sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    given = {"title": "Pager", "url": "https://hooks.example/x", "secret": "very secret"}
+    browser.post("/channels/add/webhook", given)
+    channel = Channel.objects.get()
+    text = browser.get("/channels/").content.decode()
+    assert "Pager" in text and "very secret" not in text
+    assert said(browser.post("/channels/add/webhook", {"title": "Pager"}))  # its address is missing
+    browser.post(f"/channels/{channel.pk}/remove")
+    assert not Channel.objects.exists()
+
+
+def test_an_unknown_sender_is_given_to_an_asset(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    from forestall.intake.models import RejectedInput
+
+    row = RejectedInput.objects.get(client_id=seeded.ids["client"], sender="10.0.0.5")
+    sign_in().post(f"/rejected/{row.pk}/assign", {"asset": seeded.ids["asset"]})
+    assert "10.0.0.5" in Asset.objects.get(pk=seeded.ids["asset"]).addresses
+
+
+def test_a_token_is_shown_once(sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    text = browser.post(
+        "/people/", {"what": "token", "name": "Report", "may": ["estate:read"]}
+    ).content.decode()
+    assert "fst_" in text and ApiToken.objects.get().may == ["estate:read"]
+    assert "fst_" not in browser.get("/people/").content.decode()
+
+
+def test_a_service_manager_makes_no_owner(sign_in: Callable[..., Browser]) -> None:
+    """Nobody gives more than they have."""
+    browser = sign_in(role=Role.SERVICE_MANAGER)
+    answer = browser.post(
+        "/people/",
+        {"what": "person", "name": "Eve", "email": "eve@x.example", "role": "owner", "password": PASSWORD},
+    )  # fmt: skip
+    assert answer.status_code < 500
+    assert not Person.objects.filter(email="eve@x.example").exists()
+
+
+def test_a_technician_manages_no_people(sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in(role=Role.READ_ONLY)
+    assert browser.post("/people/", {"what": "person"}).status_code == 403
+    assert browser.post("/spec/override", {}).status_code == 403
+    assert browser.post("/collectors/", {"client": make_client().pk}).status_code in (200, 403)
+    assert not EnrolmentToken.objects.exists()
