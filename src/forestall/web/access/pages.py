@@ -42,8 +42,8 @@ class SetUpForm(forms.Form):
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_up(request: HttpRequest, secret: str) -> HttpResponse:
-    """Make the first owner and sign them in. 410 for a link that opens nothing: it was used or replaced, never
-    was, or there is an owner."""
+    """Make the first owner and sign them in. 410 for a link that opens nothing: it was used or replaced, or
+    there is an owner."""
     if not is_setup_link(secret):
         return _used(request)
     form = SetUpForm(request.POST or None)
