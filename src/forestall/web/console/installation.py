@@ -17,6 +17,7 @@ from forestall.collect.asking import PROBES
 from forestall.configs import queries as configs
 from forestall.configs.actions import text_of
 from forestall.estate import access, actions, enrolment, queries
+from forestall.estate.staffing import add_person
 from forestall.estate.values import RIGHTS, Role
 from forestall.findings import actions as finding_actions
 from forestall.findings import queries as findings
@@ -253,15 +254,18 @@ def people(request: Asked) -> HttpResponse:
         try:
             attempt(
                 request,
-                lambda: access.make_person(
-                    name=given.get("name", ""), email=given.get("email", ""), role=Role(given.get("role", "")),
+                lambda: add_person(
+                    access.bearer_of_person(request.user),
+                    name=given.get("name", ""), email=given.get("email", ""), role=given.get("role", ""),
                     password=given.get("password", ""), all_clients=not given.get("client"),
-                    clients=[given["client"]] if given.get("client") else [], actor=request.scope.actor,
+                    clients=[given["client"]] if given.get("client") else [],
                 ),
                 "Added.",
             )  # fmt: skip
-        except (ValidationError, ValueError) as error:
-            messages.error(request, " ".join(getattr(error, "messages", [str(error)])))
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        except access.Refused as refused:
+            messages.error(request, str(refused))
         return redirect("people")
     if request.method == "POST" and given.get("what") == "token":
         made: list[str] = []
