@@ -1,4 +1,4 @@
-"""Nobody reads a client's rows around the tenancy gate: queries take a scope, the web reads through queries."""
+"""Nobody reads rows around the tenancy gate: queries take a scope, the web reads through queries."""
 
 import ast
 from collections.abc import Iterator

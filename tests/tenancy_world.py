@@ -1,0 +1,107 @@
+"""Two clients for the tenancy matrix: the readers' own, and one with a thing of every kind."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from estate_factories import EVERYTHING, make_asset, make_client, make_person, make_site
+from forestall.alerts.actions import open_window
+from forestall.alerts.channels import create_channel
+from forestall.alerts.models import Alert, Evidence
+from forestall.configs.actions import store_snapshot
+from forestall.estate.access import make_token
+from forestall.estate.actions import add_contact, add_probe
+from forestall.estate.enrolment import enrol_collector, make_enrolment_token
+from forestall.estate.models import Client, Tag
+from forestall.estate.values import Role
+from forestall.findings.models import Finding, Override
+from forestall.intake.models import RejectedInput
+from forestall.judge.values import State
+from forestall.kernel.clock import to_ms
+from forestall.kernel.observations import Snapshot
+from forestall.tickets.models import Ticket
+from road_factories import Road, transition
+
+NOBODYS = "0" * 13  # an identifier that nothing has
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`mine` is what readers see. `foreign`: identifiers of the other client by the name that an address,
+    a query or a body has for them."""
+
+    mine: Client
+    foreign: dict[str, str]
+
+
+def make_world(now: datetime) -> World:
+    """Everything that an identifier in an address can name."""
+    mine, other = make_client(), make_client()
+    make_asset(mine)
+    site = make_site(other)
+    asset = make_asset(other, site=site)
+    tag = Tag.objects.create(client=other, name="production")
+    asset.tags.add(tag)
+    contact = add_contact(EVERYTHING, client=other.pk, name="Pat Ames", email="pat@client.example")
+    probe = add_probe(EVERYTHING, asset=asset, kind="icmp", target="10.4.0.1")
+    enrolment, _ = make_enrolment_token(EVERYTHING, client=other.pk)
+    _, secret = make_enrolment_token(EVERYTHING, client=other.pk)
+    collector = enrol_collector(
+        secret, public_key=b"\x07" * 32, hostname="pc-1", platform="linux", version="1", addresses=[], now=now
+    )
+    person = make_person(role=Role.READ_ONLY, clients=(other,))
+    token, _ = make_token(person, name="theirs", may=["estate:read"], client=other.pk)
+    window = open_window(
+        EVERYTHING, client=other.pk, title="Switch", starts_at=now + timedelta(hours=1),
+        ends_at=now + timedelta(hours=2), now=now,
+    )  # fmt: skip
+    channel = create_channel(
+        EVERYTHING, notifier="webhook", title="Theirs", client=other.pk, now=now,
+        given={"url": "http://127.0.0.1:9/", "secret": "shared", "allow_private": True},
+    )  # fmt: skip
+    override = Override.objects.create(
+        client=other, asset=asset, rule="disk-full", settings={"off": True}, because="Meant to be full.",
+        made_by="test", made_at=now,
+    )  # fmt: skip
+    rejected = RejectedInput.objects.create(
+        client=other, door="syslog", sender="10.4.0.9", reason="short", count=1, first_at=now, last_at=now,
+        raw=b"x",
+    )  # fmt: skip
+    for before_s, text in ((60, "PermitRootLogin no\n"), (0, "PermitRootLogin yes\n")):
+        at_ms = to_ms(now) - before_s * 1000
+        shot = Snapshot(at_ms=at_ms, kind="sshd_config", title="sshd_config", text=text)
+        stored = store_snapshot(other.pk, asset.pk, shot, now=now)
+    assert stored.version and stored.change
+    road = Road()
+    road.now = now - timedelta(minutes=10)
+    road.feed(transition(asset, State.BREAKING, at=road.now))
+    road.wait(300)
+    finding = Finding.objects.get(client=other)
+    return World(
+        mine,
+        {
+            "client": other.pk,
+            "site": site.pk,
+            "asset": asset.pk,
+            "parent": asset.pk,
+            "tag": tag.pk,
+            "contact": contact.pk,
+            "probe": probe.pk,
+            "enrolment_token": enrolment.pk,
+            "collector": collector.id,
+            "person": person.pk,
+            "assignee": person.pk,
+            "token": token.pk,
+            "window": window.pk,
+            "channel": channel.pk,
+            "override": override.pk,
+            "rejected": rejected.pk,
+            "snapshot": stored.version.pk,
+            "version": stored.version.pk,
+            "with": stored.version.pk,
+            "change": stored.change.pk,
+            "finding": finding.pk,
+            "alert": Alert.objects.get(client=other).pk,
+            "evidence": Evidence.objects.get(finding=finding).pk,
+            "ticket": Ticket.objects.get(client=other).pk,
+        },
+    )
