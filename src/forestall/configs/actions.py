@@ -15,6 +15,10 @@ from forestall.kernel.clock import from_ms
 from forestall.kernel.observations import Snapshot
 
 LEVEL = 9
+# A version with the one before it as dictionary takes a hundredth to a thousandth of its own: a package list of
+# 759 kB with one changed line 136 bytes instead of 156 kB, a sshd_config 33 instead of 1,494. Every so many
+# versions one stands for itself, so that reading never follows more bases than this.
+BASES_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def store_snapshot(client: str, asset: str, snapshot: Snapshot, *, now: datetime
             .order_by("-number")
             .first()
         )
-        key = _keep(client, snapshot.text)
+        key = _keep(client, snapshot.text, after=newest)
         if newest is not None and newest.content_id == key:
             if at > newest.seen_at:
                 Version.objects.filter(pk=newest.pk).update(seen_at=at)
@@ -69,14 +73,42 @@ def store_snapshot(client: str, asset: str, snapshot: Snapshot, *, now: datetime
     return Stored(version, change)
 
 
-def _keep(client: str, text: str) -> str:
-    """Store a text once per client; its key."""
+def _keep(client: str, text: str, *, after: Version | None) -> str:
+    """Store a text once per client, with the version before it as dictionary where that pays; its key."""
     data = text.encode()
     key = f"{client}:{hashlib.sha256(data).hexdigest()}"
-    if not Content.objects.filter(pk=key).exists():
-        compressed = zstandard.ZstdCompressor(level=LEVEL).compress(data)
-        Content.objects.create(key=key, size_bytes=len(data), compressed=compressed)
+    if Content.objects.filter(pk=key).exists():
+        return key
+    plain = _compressor(data).compress(data)
+    base = after.content if after is not None and after.content.depth < BASES_MOST else None
+    if base is not None:
+        short = _compressor(data, _read(base)).compress(data)
+        if len(short) < len(plain) // 2:
+            Content.objects.create(
+                key=key, size_bytes=len(data), compressed=short, base=base, depth=base.depth + 1
+            )
+            return key
+    Content.objects.create(key=key, size_bytes=len(data), compressed=plain)
     return key
+
+
+def _compressor(data: bytes, base: bytes = b"") -> zstandard.ZstdCompressor:
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        LEVEL, source_size=len(data), dict_size=len(base)
+    )
+    return zstandard.ZstdCompressor(compression_params=settings, dict_data=_dictionary(base))
+
+
+def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict | None:
+    return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
+
+
+def _read(content: Content) -> bytes:
+    """The plain text; follows the bases, at most BASES_MOST."""
+    base = _read(content.base) if content.base is not None else b""
+    decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary(base))
+    data: bytes = decompressor.decompress(bytes(content.compressed), max_output_size=content.size_bytes)
+    return data
 
 
 def _change(before: Version, after: Version, signed_in: Sequence[str], now: datetime) -> Change:
@@ -114,5 +146,4 @@ def _change(before: Version, after: Version, signed_in: Sequence[str], now: date
 
 def text_of(version: Version) -> str:
     """The text of a version."""
-    data: bytes = zstandard.ZstdDecompressor().decompress(bytes(version.content.compressed))
-    return data.decode()
+    return _read(version.content).decode()

@@ -1,13 +1,18 @@
 """Differences between two texts: for a page, and in a few words. Pure."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 SHOWN_MAX = 3
 LINE_MAX_CHARS = 90
 CONTEXT = 3
-LINES_MAX = 20_000  # beyond, line by line comparing would take too long
+# Beyond this the part between the first and the last changed line is shown as replaced.
+LINES_MAX = 6_000
+# Pairs of equal lines, as in a list of blanks: 500,000 of them take 40 s, unless frequent lines are left out
+# as anchors (difflib's autojunk).
+PAIRS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def rows(old: str, new: str, *, context: int = CONTEXT) -> Iterator[Row]:
 
 
 def summarise(old: str, new: str) -> str:
-    """The difference in a few words: `PermitRootLogin no → PermitRootLogin yes; + Port 2222`."""
+    """The difference in a few words: `PermitRootLogin no → yes; + Port 2222`."""
     before, after = old.splitlines(), new.splitlines()
     parts: list[str] = []
     for kind, low, high, low_new, high_new in _operations(before, after):
@@ -58,7 +63,7 @@ def summarise(old: str, new: str) -> str:
         gone = [_short(line) for line in before[low:high] if line.strip()]
         come = [_short(line) for line in after[low_new:high_new] if line.strip()]
         both = min(len(gone), len(come))
-        parts += [f"{one} → {other}" for one, other in zip(gone, come, strict=False)]
+        parts += [_pair(one, other) for one, other in zip(gone, come, strict=False)]
         parts += [f"− {line}" for line in gone[both:]] + [f"+ {line}" for line in come[both:]]
     if len(parts) > SHOWN_MAX:
         parts = [*parts[:SHOWN_MAX], f"and {len(parts) - SHOWN_MAX} more"]
@@ -70,7 +75,39 @@ def _short(line: str) -> str:
     return line if len(line) <= LINE_MAX_CHARS else f"{line[: LINE_MAX_CHARS - 1]}…"
 
 
+def _pair(old: str, new: str) -> str:
+    """What became of a line, without saying again how both begin."""
+    one, other = old.split(" "), new.split(" ")
+    same = 0
+    while same < min(len(one), len(other)) - 1 and one[same] == other[same]:
+        same += 1
+    return f"{old} → {' '.join(other[same:])}"
+
+
 def _operations(before: list[str], after: list[str]) -> list[tuple[str, int, int, int, int]]:
-    if len(before) + len(after) > LINES_MAX:
-        return [("replace", 0, len(before), 0, len(after))] if before != after else []
-    return list(difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes())
+    """What difflib's get_opcodes gives, at a bounded cost."""
+    head, least = 0, min(len(before), len(after))
+    while head < least and before[head] == after[head]:
+        head += 1
+    tail = 0
+    while tail < least - head and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    low, high, low_new, high_new = head, len(before) - tail, head, len(after) - tail
+    found = [("equal", 0, head, 0, head)] if head else []
+    if low < high or low_new < high_new:
+        old, new = before[low:high], after[low_new:high_new]
+        found += [
+            (kind, low + a, low + b, low_new + c, low_new + d) for kind, a, b, c, d in _compared(old, new)
+        ]
+    if tail:
+        found.append(("equal", high, len(before), high_new, len(after)))
+    return found
+
+
+def _compared(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, int]]:
+    often = Counter(new)
+    pairs = sum(often[line] for line in old)
+    if len(old) + len(new) > LINES_MAX:
+        return [("replace", 0, len(old), 0, len(new))]
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=pairs > PAIRS_MAX)
+    return list(matcher.get_opcodes())

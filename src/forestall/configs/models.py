@@ -6,11 +6,16 @@ from forestall.estate.models import Asset, Client, Identified, Tenanted
 
 
 class Content(models.Model):
-    """A configuration's text, zstd-compressed, named by the SHA-256 of the plain text and its client."""
+    """A configuration's text, zstd-compressed, named by the SHA-256 of the plain text and its client.
+
+    With a `base` it is compressed with the base's text as dictionary; `depth` bases stand behind it.
+    """
 
     key = models.CharField(primary_key=True, max_length=80)  # client id : sha256
     size_bytes = models.PositiveIntegerField()
     compressed = models.BinaryField()
+    base = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
+    depth = models.PositiveSmallIntegerField(default=0)
 
 
 class Version(Identified):

@@ -20,6 +20,16 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=80, primary_key=True, serialize=False)),
                 ("size_bytes", models.PositiveIntegerField()),
                 ("compressed", models.BinaryField()),
+                (
+                    "base",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="configs.content",
+                    ),
+                ),
+                ("depth", models.PositiveSmallIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
