@@ -42,12 +42,16 @@ log = logging.getLogger("watch")
 
 
 class Judging:
-    """A `intake.sides.JudgeSide`. All methods run in one thread."""
+    """A `intake.sides.JudgeSide`. All methods run in one thread. The estate is looked at again every
+    `estate_every_ms`."""
 
-    def __init__(self, judge: Judge, road: Road, clock: Clock) -> None:
+    def __init__(
+        self, judge: Judge, road: Road, clock: Clock, *, estate_every_ms: int = ESTATE_EVERY_MS
+    ) -> None:
         self._judge = judge
         self._road = road
         self._clock = clock
+        self._estate_every_ms = estate_every_ms
         self._waiting: list[Transition] = []
         self._judged: Decoded | None = None
         self._estate_ms = 0
@@ -108,7 +112,7 @@ class Judging:
         """Time passes."""
         self.turned_at = time.monotonic()
         self._begin()
-        if now_ms - self._estate_ms >= ESTATE_EVERY_MS:
+        if now_ms - self._estate_ms >= self._estate_every_ms:
             self._load_estate(now_ms)
         for name, at_ms in list(self.heard_jobs.items()):
             self._hear_job(name, at_ms)

@@ -39,6 +39,7 @@ from forestall.processes.world import HOUR_MS, MINUTE_MS, Business, World, make_
 BEGINS = datetime(2026, 3, 2, tzinfo=UTC)
 TICKS_MS = (0, 15_000)  # within a minute; the second is when a group wait is over
 DELIVER_MOST = 200
+ESTATE_EVERY_MS = 10 * MINUTE_MS  # nobody changes this estate
 REMEMBERED = 45  # minutes that evidence can look back on
 SCOPE = system_scope("simulation")
 
@@ -184,7 +185,7 @@ class _Run:
         )
         book = load_packs(builtin_packs())
         self._memory = Memory(book.texts)
-        self._judging = Judging(Judge(book), Road(self._memory), clock)
+        self._judging = Judging(Judge(book), Road(self._memory), clock, estate_every_ms=ESTATE_EVERY_MS)
         self._directory = load_directory(SCOPE, clock)
         self._state = DecodeState()
         self._told: list[Told] = []
