@@ -21,7 +21,7 @@ LOCKED = (
 )
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class AccountAdapter(DefaultAccountAdapter):
     """What allauth asks of us around accounts."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -62,7 +62,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return response
 
 
-class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+class MfaAdapter(DefaultMFAAdapter):
     """What allauth asks of us around second factors."""
 
     def encrypt(self, text: str) -> str:
