@@ -37,7 +37,6 @@ LOOKS = {
     "phone": ("light", PHONE),
     "phone-dark": ("dark", PHONE),
 }
-DRAWN = "[...document.querySelectorAll('[data-chart]')].every((e) => !e.clientWidth || e.childNodes.length)"
 NEEDED = {"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "script-src": "'self'"}
 OUTSIDE = {"sign-in": "/accounts/login/", "not-found": "/clients/06YE5M0WKHJW0/"}
 WITHOUT_A_PERSON = frozenset({"sign-in"})
@@ -86,7 +85,7 @@ class Watched:
         assert "unsafe" not in policy, policy
         parts = dict(part.strip().split(" ", 1) for part in policy.split(";") if " " in part.strip())
         assert {name: parts.get(name) for name in NEEDED} == NEEDED
-        page.wait_for_function(DRAWN)
+        expect(page.locator("[data-chart]:empty")).to_have_count(0)
         page.evaluate("document.fonts.ready")
         return page
 
