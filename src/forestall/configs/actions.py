@@ -15,7 +15,7 @@ from forestall.kernel.clock import from_ms
 from forestall.kernel.observations import Snapshot
 
 LEVEL = 9
-# A version with the one before it as dictionary takes a hundredth to a thousandth of its own: a package list of
+# With the version before it as dictionary a text takes a hundredth of its own or less: a package list of
 # 759 kB with one changed line 136 bytes instead of 156 kB, a sshd_config 33 instead of 1,494. Every so many
 # versions one stands for itself, so that reading never follows more bases than this.
 BASES_MOST = 20

@@ -27,11 +27,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who a request is made for: whose data they see, what they may do."""
+    """Who a request is made for: whose data they see, what they may do. `bound`: the client that the token
+    is bound to, if it is to one."""
 
     scope: Scope
     rights: frozenset[str]
     person: Person | None = None
+    bound: str | None = None
 
 
 ANONYMOUS = Bearer(NOBODY, frozenset())
@@ -90,7 +92,7 @@ def make_token(
     mine = scope_of(person)
     if client is not None and not (mine.sees(client) and asker.scope.sees(client) and _is_client(client)):
         raise Trouble("there is no such client", "Give the identifier of a client that its maker sees.")
-    if client is None and (mine.everything, mine.clients) != (asker.scope.everything, asker.scope.clients):
+    if client is None and asker.bound is not None:
         raise Trouble("this token is bound to a client", "Name that client for the new token too.")
     name = name.strip()
     if not name or len(name) > TOKEN_NAME_MAX_CHARS:
@@ -153,7 +155,7 @@ def bearer_of(header: str) -> Bearer:
         scope = scope.narrowed(token.client_id)
     actor = f"{scope.actor} (token {token.name})"[:ACTOR_MAX_CHARS]
     scope = Scope(actor=actor, everything=scope.everything, clients=scope.clients)
-    return Bearer(scope, frozenset(token.may) & rights_of(token.person), token.person)
+    return Bearer(scope, frozenset(token.may) & rights_of(token.person), token.person, token.client_id)
 
 
 def rights_of_bearer(header: str) -> frozenset[str]:

@@ -73,6 +73,7 @@ def not_found(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
 
 def method_not_allowed(allowed: str) -> HttpResponse:
     """The address is right, the method is not."""
+    allowed = ", ".join(sorted(allowed.split(", ")))
     return problem(405, f"this address takes {allowed}", headers={"Allow": allowed})
 
 
