@@ -58,6 +58,14 @@ function sayValue(metric, value) {
   if (metric.endsWith("_ms")) return value.toFixed(1) + " ms";
   return Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3));
 }
+const two = (number) => String(number).padStart(2, "0");
+function sayTimes(chart, ticks) {
+  return ticks.map((tick) => {
+    const at = new Date(tick * 1000);
+    if (!at.getHours() && !at.getMinutes()) return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+    return two(at.getHours()) + ":" + two(at.getMinutes());
+  });
+}
 async function drawChart(element) {
   const width = element.clientWidth;
   if (!width) return;
@@ -74,11 +82,11 @@ async function drawChart(element) {
   const axis = { stroke: css("--mute"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px Inter, system-ui" };
   const band = { stroke: "transparent", width: 0, points: { show: false } };
   element.chart = new uPlot({
-    width, height: 150, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
+    width, height: 150, legend: { show: false }, cursor: { y: false, points: { size: 6 } }, padding: [8, 6, 0, 0],
     scales: { x: { time: true } },
     series: [{}, { ...band }, { stroke: css("--brand"), width: 1.5, points: { show: data[0].length < 3 } }, { ...band }],
     bands: [{ series: [3, 1], fill: css("--brand-soft") }],
-    axes: [{ ...axis, size: 28 }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => sayValue(metric, tick)) }],
+    axes: [{ ...axis, size: 26, space: 60, values: sayTimes }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => sayValue(metric, tick)) }],
     hooks: { setCursor: [(chart) => {
       const at = chart.cursor.idx;
       const place = document.getElementById(element.dataset.says);
@@ -92,7 +100,9 @@ let resizing = 0;
 addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(drawCharts, 150); });
 
 // --- live: one event stream per browser, not per tab (HTTP/1.1 allows six connections to a host). The tab that
-// holds the lock owns the stream and tells the others; when it closes, the next one takes over.
+// holds the lock owns the stream and tells the others; when it closes, the next one takes over. What changed is
+// fetched once a page, not once a part, and not while nobody looks.
+const FETCH_AFTER_MS = 1500;
 const live = document.querySelector("meta[name=live]")?.content;
 const waiting = new Set();
 let flushing = 0;
@@ -100,29 +110,60 @@ function heard(kind) {
   document.querySelectorAll("[data-live]").forEach((element) => {
     if (element.dataset.live.split(" ").some((prefix) => kind.startsWith(prefix))) waiting.add(element.id);
   });
-  if (!flushing) flushing = setTimeout(() => {
-    flushing = 0;
-    const ids = [...waiting];
-    waiting.clear();
-    for (const id of ids) {
-      const element = document.getElementById(id);
-      if (element && !element.contains(document.activeElement)) {
-        htmx.ajax("GET", location.href, { target: element, select: "#" + CSS.escape(id), swap: "outerHTML" });
-      }
+  flushLater();
+}
+function flushLater() {
+  if (waiting.size && !flushing && !document.hidden) flushing = setTimeout(flush, FETCH_AFTER_MS);
+}
+document.addEventListener("visibilitychange", flushLater);
+async function flush() {
+  const ids = [...waiting];
+  waiting.clear();
+  try {
+    const answer = await fetch(location.href, { headers: { "HX-Request": "true" } });
+    if (answer.status === 401) location.reload();
+    if (answer.ok) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      ids.forEach((id) => refresh(id, page.getElementById(id)));
     }
-  }, 1500);
+  } catch { ids.forEach((id) => waiting.add(id)); /* the server restarts: with the next event */ }
+  flushing = 0;
+}
+function refresh(id, fresh) {
+  const old = document.getElementById(id);
+  if (!old || !fresh) return;
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  if (focused?.closest("form")) { waiting.add(id); return; } // somebody writes there: with the next event
+  old.replaceWith(document.adoptNode(fresh));
+  htmx.process(fresh);
+  drawCharts();
+  const href = focused?.getAttribute("href");
+  if (href) [...fresh.querySelectorAll("a[data-row]")].find((link) => link.getAttribute("href") === href)?.focus();
 }
 if (live && "EventSource" in window) {
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("forestall") : null;
   const state = document.getElementById("live-state");
-  const say = (text) => { if (state) state.dataset.state = text; };
-  if (channel) channel.onmessage = (event) => { say("on"); heard(event.data); };
+  const say = (text) => {
+    if (!state || state.dataset.state === text) return;
+    state.dataset.state = text;
+    state.title = text === "on" ? "This page follows what happens" : "The connection is lost; it is tried again";
+  };
+  let owner = false;
+  let last = "";
+  const tell = (text) => { last = text; say(text); channel?.postMessage({ state: text }); };
+  if (channel) channel.onmessage = ({ data }) => {
+    if (data.ask) { if (owner) channel.postMessage({ state: last }); return; }
+    if (data.state) say(data.state);
+    if (data.kind) heard(data.kind);
+  };
   const open = () => {
+    owner = true;
     const stream = new EventSource(live);
-    stream.onopen = () => say("on");
-    stream.onerror = () => say("off");
-    stream.addEventListener("entry", (event) => { channel?.postMessage(event.data); heard(event.data); });
+    stream.onopen = () => tell("on");
+    stream.onerror = () => tell("off");
+    stream.addEventListener("entry", (event) => { channel?.postMessage({ kind: event.data }); heard(event.data); });
     return stream;
   };
   if (navigator.locks) navigator.locks.request("forestall-live", () => new Promise(open)); else open();
+  channel?.postMessage({ ask: true });
 }

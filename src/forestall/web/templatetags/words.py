@@ -14,6 +14,16 @@ from forestall.kernel.words import say_bytes, say_duration, say_quantity
 from forestall.telemetry.language import SEVERITIES
 
 register = template.Library()
+UNITS = ("ratio", "bytes", "ms", "s", "days", "celsius")
+SHORT = {
+    "cpu": "CPU",
+    "dns": "DNS",
+    "http": "HTTP",
+    "icmp": "ICMP",
+    "ntp": "NTP",
+    "sql": "SQL",
+    "smtp": "SMTP",
+}
 STATES = {
     "in_spec": "In spec",
     "out_of_spec": "Out of spec",
@@ -74,8 +84,22 @@ def duration(seconds: Any) -> str:
 
 @register.filter
 def quantity(value: float, metric: str) -> str:
-    """A value in its metric's unit."""
+    """A value in its metric's unit; a rate in the unit per second."""
+    if metric.endswith("_per_s"):
+        return f"{say_quantity(metric.removesuffix('_per_s'), value)}/s"
     return say_quantity(metric, value)
+
+
+@register.filter
+def metric_title(metric: str) -> str:
+    """`disk.used_ratio` as people read it: `Disk used`. The unit stands at the value."""
+    room, _, rest = metric.removesuffix("_per_s").rpartition(".")
+    name = rest.removesuffix("_count")
+    for unit in UNITS:
+        name = name.removesuffix(f"_{unit}")
+    words = f"{room.replace('.', ' ')} {name.replace('_', ' ')}".strip()
+    first, _, others = words.partition(" ")
+    return " ".join(filter(None, [SHORT.get(first, first.capitalize()), others]))
 
 
 @register.filter
