@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest
 
+from forestall.alerts.values import SendFailed
 from forestall.estate.tenancy import Scope
 from forestall.kernel.errors import Trouble
 
@@ -37,6 +38,9 @@ def attempt(request: HttpRequest, action: Callable[[], Any], done: str = "") -> 
         action()
     except Trouble as trouble:
         messages.error(request, str(trouble))
+        return False
+    except SendFailed as failure:
+        messages.error(request, f"It could not be sent: {failure}. Correct the channel's settings.")
         return False
     except ObjectDoesNotExist:
         raise Http404 from None
