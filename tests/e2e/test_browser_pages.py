@@ -38,8 +38,16 @@ LOOKS = {
     "phone-dark": ("dark", PHONE),
 }
 NEEDED = {"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "script-src": "'self'"}
-OUTSIDE = {"sign-in": "/accounts/login/", "not-found": "/clients/06YE5M0WKHJW0/"}
-WITHOUT_A_PERSON = frozenset({"sign-in"})
+OUTSIDE = {
+    "sign-in": "/accounts/login/",
+    "not-found": "/clients/06YE5M0WKHJW0/",
+    "second-factor": "/accounts/2fa/",
+    "password": "/accounts/password/change/",
+    "password-forgotten": "/accounts/password/reset/",
+    "closed": "/accounts/signup/",
+    "used-link": "/set-up/nonsense/",
+}
+WITHOUT_A_PERSON = frozenset({"sign-in", "password-forgotten", "closed", "used-link"})
 PAGES = page_addresses() | OUTSIDE
 
 
@@ -101,7 +109,7 @@ class Watched:
             self.streams.append(url)
 
     def _listen(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and "status of 404" not in message.text:
+        if message.type == "error" and not any(f"status of {code}" in message.text for code in (404, 410)):
             self.complaints.append(message.text)
 
 
