@@ -25,6 +25,7 @@ from forestall.estate.tenancy import Scope
 PAGE_MAX = 500
 FOUND_MAX = 20
 DEPTH_MAX = 20
+CLIENTS_MAX = 100_000  # the installation's own work reads all of them at once
 
 Row = TypeVar("Row", bound=Model)
 After = tuple[str, str] | None  # (name, identifier) of the last row of the page before
@@ -61,7 +62,7 @@ def list_clients(
     if after:
         rows = rows.filter(name__gt=after)
     counted = rows.annotate(asset_count=Count("assets", filter=Q(assets__archived_at=None)))
-    return list(counted.order_by("name")[: min(limit, PAGE_MAX)])
+    return list(counted.order_by("name")[: min(limit, CLIENTS_MAX)])
 
 
 def find_client(scope: Scope, identifier: str) -> Client | None:
@@ -132,6 +133,12 @@ def find_asset(scope: Scope, identifier: str) -> Asset | None:
     """An asset with client, site and parent, or None."""
     rows = Asset.objects.of(scope).filter(pk=identifier)
     return rows.select_related("client", "site", "parent").prefetch_related("tags").first()
+
+
+def assets_named(scope: Scope, name: str, *, client: str = "") -> list[Asset]:
+    """Assets that are not archived with exactly this name, in small letters or not."""
+    rows = _of_client(Asset.objects.of(scope), client).filter(archived_at=None, name__iexact=name)
+    return list(rows.select_related("client").order_by("pk")[:PAGE_MAX])
 
 
 def children_of(scope: Scope, asset: Asset) -> list[Asset]:

@@ -1,23 +1,28 @@
-"""Administration from the shell: clients, sites, assets, probes, people, tokens; a look from the shell."""
+"""Administration from the shell: clients, sites, assets, probes, imports; a look from the shell."""
 
-import getpass
 import json
-import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
 
 from forestall.kernel.errors import Trouble
+from forestall.processes.admin_common import (
+    Ask,
+    Data,
+    Json,
+    Settings,
+    asset_called,
+    client_called,
+    given_settings,
+    shell_scope,
+    show,
+)
+from forestall.processes.admin_people import channel_group, token_group, user_group
 from forestall.processes.setup import installation
 
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="The installation's directory (else FORESTALL_DATA).", metavar="DIR"),
-]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 IMPORT_MAX_BYTES = 8 << 20
 SPANS = {"m": 60, "h": 3600, "d": 86_400}
 
@@ -26,8 +31,6 @@ client_group = typer.Typer(no_args_is_help=True, help="Client businesses.")
 site_group = typer.Typer(no_args_is_help=True, help="Sites of clients.")
 asset_group = typer.Typer(no_args_is_help=True, help="Assets: what is watched.")
 probe_group = typer.Typer(no_args_is_help=True, help="Probes: active questions about assets.")
-user_group = typer.Typer(no_args_is_help=True, help="People who sign in.")
-token_group = typer.Typer(no_args_is_help=True, help="API tokens.")
 for name, group in (
     ("client", client_group),
     ("site", site_group),
@@ -35,59 +38,9 @@ for name, group in (
     ("probes", probe_group),  # `forestall probe` asks one now
     ("user", user_group),
     ("token", token_group),
+    ("channel", channel_group),
 ):
     admin.add_typer(group, name=name)
-
-
-def _scope() -> Any:
-    """Whoever may read the data directory administers all of it."""
-    from forestall.estate.tenancy import Scope
-
-    return Scope(actor=f"shell:{getpass.getuser()}", everything=True)
-
-
-def _show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    if as_json:
-        print(json.dumps(rows, default=str, indent=2))
-        return
-    if not rows:
-        print(empty)
-        return
-    widths = {key: max(len(key), *(len(str(row[key])) for row in rows)) for key in rows[0]}
-    print("  ".join(key.upper().ljust(width) for key, width in widths.items()).rstrip())
-    for row in rows:
-        print("  ".join(str(row[key]).ljust(width) for key, width in widths.items()).rstrip())
-
-
-def _client(name: str) -> Any:
-    """A client by identifier or name."""
-    from forestall.estate.queries import find_client, list_clients
-
-    found = find_client(_scope(), name.upper()) or next(
-        (client for client in list_clients(_scope(), limit=100_000) if client.name.lower() == name.lower()),
-        None,
-    )
-    if found is None:
-        raise Trouble(f"there is no client {name!r}", "See forestall client list.")
-    return found
-
-
-def _asset(name: str, client: str) -> Any:
-    """An asset by identifier or name."""
-    from forestall.estate.queries import find_asset, list_assets
-
-    known = find_asset(_scope(), name.upper())
-    if known is not None:
-        return known
-    owner = _client(client).pk if client else ""
-    rows = list_assets(_scope(), client=owner, words=name, limit=500)
-    found = [row for row in rows if row.name.lower() == name.lower()]
-    if len(found) != 1:
-        raise Trouble(
-            f"there are {len(found)} assets called {name!r}" if found else f"there is no asset {name!r}",
-            "Give its identifier, or --client. See forestall asset list.",
-        )
-    return found[0]
 
 
 @client_group.command("add")
@@ -99,7 +52,7 @@ def client_add(name: str, timezone: str = "UTC", data: Data = None, as_json: Jso
     installation(data)
     from forestall.estate.actions import add_client
 
-    client = add_client(_scope(), name=name, timezone_name=timezone)
+    client = add_client(shell_scope(), name=name, timezone_name=timezone)
     print(json.dumps({"id": client.pk, "name": client.name}) if as_json else client.pk)
 
 
@@ -114,9 +67,9 @@ def client_list(data: Data = None, as_json: Json = False) -> None:
 
     rows = [
         {"id": row.pk, "name": row.name, "assets": getattr(row, "asset_count", 0)}
-        for row in list_clients(_scope())
+        for row in list_clients(shell_scope())
     ]
-    _show(rows, as_json=as_json, empty="There is no client yet. Add one: forestall client add NAME")
+    show(rows, as_json=as_json, empty="There is no client yet. Add one: forestall client add NAME")
 
 
 @site_group.command("add")
@@ -136,7 +89,7 @@ def site_add(
     installation(data)
     from forestall.estate.actions import add_site
 
-    site = add_site(_scope(), client=_client(client).pk, name=name, ranges=ranges or [])
+    site = add_site(shell_scope(), client=client_called(client).pk, name=name, ranges=ranges or [])
     print(json.dumps({"id": site.pk, "name": site.name}) if as_json else site.pk)
 
 
@@ -157,9 +110,11 @@ def asset_add(
     installation(data)
     from forestall.estate.actions import add_asset
 
-    owner = _client(client)
-    above = _asset(parent, owner.pk).pk if parent else ""
-    asset = add_asset(_scope(), client=owner.pk, name=name, kind=kind, addresses=address or [], parent=above)
+    owner = client_called(client)
+    above = asset_called(parent, owner.pk).pk if parent else ""
+    asset = add_asset(
+        shell_scope(), client=owner.pk, name=name, kind=kind, addresses=address or [], parent=above
+    )
     print(json.dumps({"id": asset.pk, "name": asset.name}) if as_json else asset.pk)
 
 
@@ -172,12 +127,12 @@ def asset_list(client: str = "", data: Data = None, as_json: Json = False) -> No
     installation(data)
     from forestall.estate.queries import list_assets
 
-    owner = _client(client).pk if client else ""
+    owner = client_called(client).pk if client else ""
     rows = [
         {"id": row.pk, "name": row.name, "kind": row.kind, "client": row.client.name}
-        for row in list_assets(_scope(), client=owner, limit=500)
+        for row in list_assets(shell_scope(), client=owner, limit=500)
     ]
-    _show(
+    show(
         rows,
         as_json=as_json,
         empty="There is no asset yet. Add one: forestall asset add NAME --client CLIENT",
@@ -194,7 +149,8 @@ def probe_add(
     collector: Annotated[
         str, typer.Option(help='Identifier, or "own" for the client\'s first one; else the server asks.')
     ] = "",
-    setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, repeated.")] = None,
+    setting: Settings = None,
+    ask: Ask = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -211,86 +167,23 @@ def probe_add(
     plugin = load(PROBES).get(kind)
     if plugin is None:
         raise Trouble(f"there is no probe {kind!r}", f"Probes are {', '.join(load(PROBES))}.")
-    given = dict(part.partition("=")[::2] for part in setting or [])
+    given = given_settings(plugin.SPEC, setting, ask)
     try:
         plugin.SPEC.read(given)
     except ValueError as error:
         raise Trouble(str(error), "Correct it with --set NAME=VALUE.") from error
-    owner = _asset(asset, client)
+    owner = asset_called(asset, client)
     if collector == "own":
-        own = list_collectors(_scope(), client=owner.client_id)
+        own = list_collectors(shell_scope(), client=owner.client_id)
         if not own:
             raise Trouble(f"{owner.client.name} has no collector", "Enrol one, or leave --collector out.")
         collector = own[0].pk
     secrets = [one.name for one in plugin.SPEC.settings if one.kind == "secret"]
     made = add_probe(
-        _scope(), asset=owner, kind=kind, target=target, settings=given, secrets=secrets, interval_s=every,
-        collector=collector,
+        shell_scope(), asset=owner, kind=kind, target=target, settings=given, secrets=secrets,
+        interval_s=every, collector=collector,
     )  # fmt: skip
     print(json.dumps({"id": made.pk}) if as_json else made.pk)
-
-
-@user_group.command("add")
-def user_add(
-    email: str,
-    name: Annotated[str, typer.Option()],
-    role: str = "technician",
-    client: Annotated[list[str] | None, typer.Option(help="Only these clients; else all.")] = None,
-    data: Data = None,
-) -> None:
-    """Somebody who signs in; the password is asked for (or read from standard input).
-
-    Example: forestall user add ana@example.net --name "Ana Silva" --role technician
-    """
-    installation(data)
-    from django.core.exceptions import ValidationError
-
-    from forestall.estate.access import make_person
-    from forestall.estate.values import Role
-
-    if role not in list(Role):
-        raise Trouble(f"there is no role {role!r}", f"Roles are {', '.join(Role)}.")
-    password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    clients = [_client(one).pk for one in client or []]
-    try:
-        person = make_person(
-            name=name, email=email, role=Role(role), password=password, all_clients=not clients,
-            clients=clients, actor=_scope().actor,
-        )  # fmt: skip
-    except ValidationError as error:
-        raise Trouble(" ".join(error.messages), "Choose another password.") from error
-    print(person.pk)
-
-
-@token_group.command("create")
-def token_create(
-    may: Annotated[str, typer.Option(help="Rights, separated by commas: estate:read,tickets:write …")],
-    name: str = "shell",
-    client: Annotated[str, typer.Option(help="Only this client.")] = "",
-    person: Annotated[str, typer.Option(help="Whose token: an e-mail address; else the first owner's.")] = "",
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """An API token; its secret is shown once.
-
-    Example: forestall token create --client "Alder Dental" --may estate:read,tickets:read
-    """
-    installation(data)
-    from forestall.estate.access import make_token
-    from forestall.estate.queries import list_people
-    from forestall.estate.values import Role
-
-    people = list_people(_scope())
-    maker = next(
-        (one for one in people if (one.email == person.lower() if person else one.role == Role.OWNER)), None
-    )
-    if maker is None:
-        raise Trouble("there is nobody whose token this could be", "Set up an owner first, or give --person.")
-    owner = _client(client).pk if client else None
-    token, secret = make_token(
-        maker, name=name, may=[right.strip() for right in may.split(",")], client=owner
-    )
-    print(json.dumps({"id": token.pk, "token": secret}) if as_json else secret)
 
 
 @admin.command("findings")
@@ -302,7 +195,7 @@ def findings(client: str = "", data: Data = None, as_json: Json = False) -> None
     installation(data)
     from forestall.findings.queries import list_open
 
-    owner = _client(client).pk if client else ""
+    owner = client_called(client).pk if client else ""
     rows = [
         {
             "state": row.state,
@@ -311,9 +204,9 @@ def findings(client: str = "", data: Data = None, as_json: Json = False) -> None
             "rule": row.rule,
             "reason": row.reason,
         }
-        for row in list_open(_scope(), client=owner).items
+        for row in list_open(shell_scope(), client=owner).items
     ]
-    _show(rows, as_json=as_json, empty="Everything is in spec.")
+    show(rows, as_json=as_json, empty="Everything is in spec.")
 
 
 @admin.command("tickets")
@@ -325,12 +218,12 @@ def tickets(client: str = "", data: Data = None, as_json: Json = False) -> None:
     installation(data)
     from forestall.tickets.queries import list_tickets
 
-    owner = _client(client).pk if client else ""
+    owner = client_called(client).pk if client else ""
     rows = [
         {"number": row.number, "status": row.status, "client": row.client.name, "title": row.title}
-        for row in list_tickets(_scope(), client=owner).items
+        for row in list_tickets(shell_scope(), client=owner).items
     ]
-    _show(rows, as_json=as_json, empty="There is no open ticket.")
+    show(rows, as_json=as_json, empty="There is no open ticket.")
 
 
 @admin.command("logs")
@@ -357,7 +250,7 @@ def logs(
         raise Trouble(f"{since!r} is not a span of time", "Write 15m, 6h or 7d.")
     now_ms = int(time.time() * 1000)
     store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
-    clients = frozenset({to_number(_client(client).pk)}) if client else EVERY
+    clients = frozenset({to_number(client_called(client).pk)}) if client else EVERY
     try:
         page = search_logs(
             store, query, clients=clients, from_ms=now_ms - int(since[:-1]) * SPANS[since[-1]] * 1000,
@@ -408,27 +301,27 @@ def import_estate(file: Path, data: Data = None) -> None:
         ) from error
     made = {"clients": 0, "sites": 0, "assets": 0}
     with transaction.atomic():
-        known = {client.name: client for client in list_clients(_scope(), limit=100_000)}
+        known = {client.name: client for client in list_clients(shell_scope(), limit=100_000)}
         for entry in wanted:
             client = known.get(entry["name"])
             if client is None:
-                client = add_client(_scope(), name=entry["name"])
+                client = add_client(shell_scope(), name=entry["name"])
                 made["clients"] += 1
-            sites = {site.name: site for site in list_sites(_scope(), client=client.pk)}
+            sites = {site.name: site for site in list_sites(shell_scope(), client=client.pk)}
             for site in entry.get("sites", []):
                 if site["name"] not in sites:
                     sites[site["name"]] = add_site(
-                        _scope(), client=client.pk, name=site["name"], ranges=site.get("ranges", [])
+                        shell_scope(), client=client.pk, name=site["name"], ranges=site.get("ranges", [])
                     )
                     made["sites"] += 1
-            assets = {asset.name: asset for asset in list_assets(_scope(), client=client.pk, limit=500)}
+            assets = {asset.name: asset for asset in list_assets(shell_scope(), client=client.pk, limit=500)}
             for asset in entry.get("assets", []):
                 if asset["name"] in assets:
                     continue
                 place = sites.get(asset.get("site", ""))
                 above = assets.get(asset.get("parent", ""))
                 assets[asset["name"]] = add_asset(
-                    _scope(), client=client.pk, name=asset["name"], kind=asset.get("kind", "server"),
+                    shell_scope(), client=client.pk, name=asset["name"], kind=asset.get("kind", "server"),
                     site=place.pk if place else "", parent=above.pk if above else "",
                     addresses=asset.get("addresses", []),
                 )  # fmt: skip
