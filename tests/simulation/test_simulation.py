@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-RUN_MOST_S = 120
+RUN_MOST_S = 300  # minutes on a machine that has other work
 
 
 def start(*, clients: int, seed: int, hours: int, hash_seed: str = "random") -> subprocess.Popen[str]:
@@ -49,6 +49,6 @@ def test_the_same_seed_gives_the_same_journal():
 
 
 def test_a_world_without_faults_has_no_tickets():
-    result = finish(start(clients=3, seed=4, hours=2))
+    result = finish(start(clients=3, seed=4, hours=1))
     assert result["ok"]
     assert (result["faults"], result["tickets"], result["messages"]) == (0, 0, 0)
