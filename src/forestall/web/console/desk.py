@@ -1,6 +1,7 @@
 """The desk: findings, alerts, tickets, logs."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -21,6 +22,7 @@ from forestall.tickets import actions as ticket_actions
 from forestall.tickets import queries as tickets
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, seen_or_404
+from forestall.web.console.reading import readable
 from forestall.web.telemetry import clients_of_scope, store
 
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
@@ -128,9 +130,10 @@ def window_close(request: Asked, window: str) -> HttpResponse:
 def evidence_page(request: Asked, evidence: str) -> HttpResponse:
     """What was sealed, readable."""
     row = seen_or_404(lambda: alerts.get_evidence(request.scope, evidence))
-    bundle: dict[str, object] = {}
+    bundle: dict[str, Any] = {}
     attempt(request, lambda: bundle.update(load_bundle(request.scope, row.pk)))
-    return render(request, "console/evidence.html", {"nav": "alerts", "evidence": row, "bundle": bundle})
+    context = {"nav": "alerts", "evidence": row, "parts": readable(bundle)}
+    return render(request, "console/evidence.html", context)
 
 
 @needs("alerts:read")
@@ -177,7 +180,10 @@ def ticket_new(request: Asked) -> HttpResponse:
         )  # fmt: skip
         if done:
             return redirect("ticket", ticket=made[0])
-    context = {"nav": "tickets", "clients": estate.list_clients(request.scope), "given": given or request.GET}
+    given = given or request.GET
+    asset = estate.find_asset(request.scope, given["asset"]) if given.get("asset") else None
+    clients = [asset.client] if asset else estate.list_clients(request.scope)
+    context = {"nav": "tickets", "clients": clients, "given": given, "asset": asset}
     return render(request, "console/ticket_new.html", context)
 
 

@@ -25,6 +25,7 @@ from forestall.intake import queries as intake
 from forestall.journal import queries as journal
 from forestall.journal.actions import installation_signer
 from forestall.journal.seal import fingerprint
+from forestall.judge.check import say_level
 from forestall.judge.pack import load_packs
 from forestall.judge.rules import Book
 from forestall.judge.shelf import builtin_packs
@@ -59,7 +60,13 @@ def spec(request: Asked) -> HttpResponse:
     """Packs and their rules in words, and where they are overridden."""
     context = {
         "nav": "spec",
-        "packs": book().packs,
+        "packs": [
+            (
+                pack,
+                [(rule, [(one.state, say_level(rule, one)) for one in rule.levels]) for rule in pack.rules],
+            )
+            for pack in book().packs
+        ],
         "overrides": findings.list_overrides(request.scope),
         "clients": queries.list_clients(request.scope),
         "rule": request.GET.get("rule", ""),
@@ -84,8 +91,9 @@ def override(request: Asked) -> HttpResponse:
     attempt(
         request,
         lambda: finding_actions.override_rule(
-            request.scope, given.get("rule", ""), client=given.get("client", ""), asset=given.get("asset") or None,
-            settings=wanted, because=given.get("because", ""), now=timezone.now(), book=book(),
+            request.scope, given.get("rule", ""),
+            client=given.get("client", ""), asset=given.get("asset") or None, settings=wanted,
+            because=given.get("because", ""), now=timezone.now(), book=book(),
         ),
         "Overridden; it holds within a few seconds.",
     )  # fmt: skip
@@ -273,7 +281,8 @@ def people(request: Asked) -> HttpResponse:
             request,
             lambda: made.append(
                 access.make_token(
-                    request.user, name=given.get("name", ""), may=given.getlist("may"), client=given.get("client") or None  # type: ignore[arg-type]
+                    request.user,  # type: ignore[arg-type]
+                    name=given.get("name", ""), may=given.getlist("may"), client=given.get("client") or None,
                 )[1]
             ),
         )  # fmt: skip
@@ -312,8 +321,11 @@ def health(request: Asked) -> HttpResponse:
         restarts = []
     context = {
         "nav": "health",
-        "roles": [(role, sign, sign is not None and sign.age_s(now) < SIGN_LATE_S, sign.age_s(now) if sign else 0,
-                   now - sign.started_at if sign else 0) for role, sign in signs],
+        "roles": [
+            (role, sign, sign is not None and sign.age_s(now) < SIGN_LATE_S,
+             sign.age_s(now) if sign else 0, now - sign.started_at if sign else 0)
+            for role, sign in signs
+        ],
         "watch": watch.numbers if watch else {},
         "troubles": guard.numbers.get("troubles", {}) if guard else {},
         "channel": settings.CONFIG.guard.webhook or settings.CONFIG.guard.mail_to,

@@ -118,7 +118,8 @@ def client_add(request: Asked, client: str, what: str) -> HttpResponse:
             attempt(
                 request,
                 lambda: actions.add_contact(
-                    scope, client=row.pk, name=given.get("name", ""), email=given.get("email", ""), phone=given.get("phone", "")
+                    scope, client=row.pk, name=given.get("name", ""),
+                    email=given.get("email", ""), phone=given.get("phone", ""),
                 ),
                 "Contact added.",
             )  # fmt: skip

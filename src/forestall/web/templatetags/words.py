@@ -109,6 +109,12 @@ def severity(number: int) -> str:
 
 
 @register.filter
+def severity_of(text: str) -> str:
+    """The name of a severity that a facet counts (its number as text, or its name already)."""
+    return SEVERITIES[int(text)] if text.isdecimal() and int(text) < len(SEVERITIES) else text
+
+
+@register.filter
 def severity_class(number: int) -> str:
     """The colour of a severity."""
     return "is-bad" if number <= 3 else "is-warn" if number == 4 else ""
