@@ -1,7 +1,7 @@
-"""Secrets are masked before configuration text leaves the machine.
+"""Secrets are masked before they leave the machine: in configuration text, and what is plain in log lines.
 
 A masked value becomes `‹secret 3f9a1c›`: a keyed hash, so that a changed secret is still a visible change
-while nobody without this machine's key can try candidates.
+while nobody without this machine's key can try candidates. Too much is masked rather than too little.
 """
 
 import hashlib
@@ -9,39 +9,100 @@ import hmac
 import re
 
 MARK_HEX = 6
-_NAME = (
-    r"[\w.-]*(?:passw(?:or)?d|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|psk|pre-shared-key"
-    r"|credentials?|community|auth[_-]?key|encryption[_-]?key|bindpw|client[_-]?secret)[\w.-]*"
+_WORDS = (
+    r"passwor[dt]|passwd|passphrase|passcode|passwort|secret|token|credential|community|psk|pwd|bindpw|rootpw"
+    r"|requirepass|masterauth|(?:api|access|private|auth|account|encryption|encrypt|signing|session|shared"
+    r"|license|master|deploy|service|webhook|storage)[_-]?key|pre-?shared-?key"
 )
-_VALUE = r"(?P<value>\"(?:[^\"\\]|\\.)+\"|'(?:[^'\\]|\\.)+'|[^\s\"',;#]+)"
-# Each pattern has a group `value`; what stands around it stays.
-_PATTERNS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        # name = value, name: value, "name": "value", name => value, export NAME=value
-        rf"(?im)(?P<before>(?:^|[\s{{,;(\"'?&])[\"']?{_NAME}[\"']?\s*(?:=>|[:=])\s*){_VALUE}",
-        # name value, as routers and daemons write it: `snmp-server community x RO`, `password 7 0822…`
-        rf"(?im)(?P<before>(?:^|\s)(?:{_NAME})\s+(?:(?:\d|sha256|sha512|md5|aes|encrypted|ro|rw)\s+)*){_VALUE}",
-        # https://user:value@host
-        r"(?i)(?P<before>[a-z][a-z0-9+.-]*://[^\s/:@]*:)(?P<value>[^\s/@]+)(?=@)",
-        # Authorization: Bearer value
-        r"(?i)(?P<before>\b(?:bearer|basic)\s+)(?P<value>[A-Za-z0-9._~+/=-]{8,})",
-        # keys that are known by their shape: AWS, GitHub, Slack, Google, JWT
-        r"(?P<before>)(?P<value>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)",
-        r"(?P<before>)(?P<value>\b(?:ghp|gho|ghs|ghu|github_pat|xox[abprs]|glpat)[_-][A-Za-z0-9_-]{16,})",
-        r"(?P<before>)(?P<value>\bAIza[A-Za-z0-9_-]{35}\b)",
-        r"(?P<before>)(?P<value>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
-        # crypt(5) hashes: $6$salt$hash
-        r"(?P<before>)(?P<value>\$(?:1|2[aby]|5|6|7|y|gy|argon2\w*)\$[^\s:\"']{8,})",
-    )
+_MORE = r"[\w.-]{0,48}"  # bounded, so that a long word costs no more than its length
+_NAME = rf"{_MORE}(?:{_WORDS}|(?<![a-z])pass(?![a-z])){_MORE}"
+_NAME_ALONE = rf"(?:{_MORE}(?:{_WORDS}){_MORE}|pass)"  # not proxy_pass, try_first_pass
+_QUOTED = r"\"(?:[^\"\\\n]|\\.){0,4096}\"|'(?:[^'\\\n]|\\.){0,4096}'"
+_EQUALS = r"[\"']?[ \t]*(?:=>|:=|[:=])[ \t]*"
+_CLOSES = r"(?=[ \t]*[,;)\]}]*[ \t]*(?:[#;][^\n]*)?$)"
+# Each pattern has a group `value`; what stands around it stays. In order: the first wins.
+_BLOCKS = (
+    # -----BEGIN … PRIVATE KEY-----, to its end or the end of the text
+    r"(?s)(?P<before>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\n))(?P<value>.*?)"
+    r"(?=(?:\r?\n|\\n)[ \t]*-----END [A-Z0-9 ]*PRIVATE KEY|\Z)",
+    # name: | and an indented block (YAML)
+    rf"(?im)(?P<before>^(?P<indent>[ \t]*)(?:- )?[\"']?{_NAME}[\"']?[ \t]*:[ \t]*[|>][+-]?\d*[ \t]*\n)"
+    r"(?P<value>(?:(?P=indent)[ \t]+\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
+    # name: and a list of scalars (YAML); name: [ … ]
+    rf"(?im)(?P<before>^[ \t]*{_NAME}[ \t]*:[ \t]*\n)(?P<value>(?:[ \t]*-[ \t]+[^\n:]+(?:\n|\Z))+)",
+    rf"(?i)(?P<before>(?<![\w.-])[\"']?{_NAME}{_EQUALS}\[)(?P<value>[^\]]{{1,10000}})(?=\])",
+    # <name>value</name>
+    rf"(?i)(?P<before><{_NAME}(?:[ \t][^<>\n]*)?>)(?P<value>[^<]+)(?=</)",
 )
-_PEM = re.compile(
-    r"(?s)(?P<before>-----BEGIN [A-Z ]*PRIVATE KEY-----\n)(?P<value>.*?)"
-    r"(?P<after>\n-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+_LINES = (
+    # Authorization: anything
+    rf"(?im)(?P<before>\b(?:proxy-)?authorization{_EQUALS}[\"']?"
+    r"(?:(?:basic|bearer|token|digest|negotiate)[ ]+)?)"
+    r"(?P<value>[^\s\"',;]+)",
+    # name = value on a line of its own, name: value; to the end of the line
+    rf"(?im)(?P<before>^[ \t]*(?:[#;!]+[ \t]*)?(?:export[ ]+|set[ ]+|env[ ]+|- )?[\"'$]*{_NAME}{_EQUALS})"
+    rf"(?P<value>(?:{_QUOTED}){_CLOSES}|[^\s\"'{{\[|>&*][^\n]*?(?=[ \t]+[#;]|[ \t]*,?[ \t]*$)|[\"'][^\n]+)",
 )
-_HARMLESS = frozenset(
-    ("yes", "no", "true", "false", "none", "null", "prompt", "prohibit-password", "ask", "required")
-    + ("sufficient", "files", "md5", "0", "1")
+_ANYWHERE = (
+    # scheme://user:value@host, scheme://token@host
+    r"(?i)(?P<before>[a-z][a-z0-9+.-]{0,20}://[^\s/:@\"']{0,100}:)(?P<value>[^\s/\"'<>]{1,300})(?=@)",
+    r"(?i)(?P<before>[a-z][a-z0-9+.-]{0,20}://)(?P<value>[a-z0-9_-]{20,300})(?=@)",
+    # Bearer value, Basic value
+    r"(?i)(?P<before>\b(?:bearer|basic)[ ]+)(?=[^\s\"']*[0-9=+/])(?P<value>[a-z0-9._~+/=-]{8,})",
+    # … name=value … inside a line, "name": "value"
+    rf"(?im)(?P<before>(?:^|[\s{{,;(\"'?&=:|<]){_NAME}[\"']?[ \t]?(?:=>|[:=])[ \t]?)"
+    rf"(?P<value>{_QUOTED}|[^\s\"',;&)}}\[{{][^\s\"';&]*)",
+    # define("name", "value")
+    rf"(?i)(?P<before>[\"']{_NAME}[\"'][ \t]*,[ \t]*)(?P<value>{_QUOTED})",
+    # curl -u user:value, mysql -pvalue
+    r"(?m)(?P<before>(?:^|\s)(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"']+:)(?P<value>[^\s\"']+)",
+    r"(?m)(?P<before>\b(?:mysql\w*|mariadb[\w-]*|sshpass)\b[^\n|;&]{0,500}?[ \t]-p[ \t]?)"
+    r"(?P<value>[^\s-]\S*)",
+    # known by their shape: AWS, GitHub, GitLab, Slack, Google, Stripe, SendGrid, JWT, Telegram
+    r"(?P<before>)(?P<value>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)",
+    r"(?P<before>)(?P<value>\b(?:gh[pousr]|github_pat|xox[abeprs]|xapp|glpat|npm|sk_live|rk_live|dop_v1)"
+    r"[_-][A-Za-z0-9_-]{16,})",
+    r"(?P<before>)(?P<value>\bAIza[A-Za-z0-9_-]{35})",
+    r"(?P<before>)(?P<value>\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})",
+    r"(?P<before>)(?P<value>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
+    r"(?P<before>\bbot)(?P<value>\d{8,10}:[A-Za-z0-9_-]{35}\b)",
+    r"(?P<before>hooks\.slack\.com/services/)(?P<value>[A-Za-z0-9/]{20,})",
+    # hashes: crypt(5) $6$salt$hash, LDAP {SSHA}…, MySQL *…
+    r"(?P<before>)(?P<value>\$(?:1|2[abxy]?|5|6|7|y|gy|sha1|apr1|argon2\w*|pbkdf2[\w-]*)\$[^\s:\"',]{8,})",
+    r"(?P<before>\{(?:S?SHA\d*|S?MD5|CRYPT|PBKDF2[\w-]*)\})(?P<value>[A-Za-z0-9+/=$.]{8,})",
+    r"(?P<before>)(?P<value>\*[0-9A-F]{40}\b)",
+)
+_KINDS = (
+    r"(?:(?:\d{1,2}|sha\d*|md5|sha-\d+|aes|des|3des|encrypted|hashed|plain|cleartext|ascii|hex|ro|rw|0x)"
+    r"[ \t]+){0,4}"
+)
+_SPACED = (
+    # name value, as routers and daemons write it; in prose after a # only when the name comes first
+    rf"(?im)(?P<before>^(?![ \t]*(?:#|;|//|!)+[ \t]+(?!{_NAME_ALONE}[ \t]))"
+    rf"(?:[^\n]*?[ \t])??[#;!]*{_NAME_ALONE}[ \t]+{_KINDS})"
+    rf"(?P<value>{_QUOTED}|[^\s\"',;={{}}|:\[][^\s\"',;]*)",
+    # ipsec.secrets: who : PSK "value"
+    r"(?im)(?P<before>^[^\n:]*:[ \t]*(?:PSK|RSA|EAP|XAUTH|ECDSA|NTLM|PIN)[ \t]+)"
+    rf"(?P<value>{_QUOTED}|0s\S+|0x\S+)",
+)
+_CONFIGURATION = tuple(map(re.compile, (*_BLOCKS, *_LINES, *_ANYWHERE, *_SPACED)))
+_LOG_NAMED = rf"(?i)(?P<before>(?:^|[\s{{,;(\"'?&])[\"']?{_NAME}[\"']?=)(?P<value>{_QUOTED}|[^\s\"',;&)]+)"
+_LOG = tuple(map(re.compile, (*_BLOCKS[:1], _LINES[0], *_ANYWHERE[:3], _LOG_NAMED, *_ANYWHERE[5:])))
+_LOG_HINT = re.compile(
+    r"://|[Bb]earer|[Bb]asic |BEARER|uthorization|UTHORIZATION|PRIVATE KEY|AKIA|ASIA|AIza|SG\.|eyJ|gh[pousr]_"
+    r"|github_pat|xox|xapp|glpat|npm_|k_live|dop_v1|bot\d|slack\.com|\$\w+\$|\{[SCPM]\w+\}|\*[0-9A-F]{40}| -u"
+    r"|--user|--proxy-user| -p|[\w.-]=\S"
+)
+_HARMLESS_WORDS = (
+    "yes no true false on off none null nil prompt prohibit-password without-password ask required "
+    "requisite sufficient optional include substack files compat systemd sss ldap nis winbind db dns "
+    "md5 0 1 enabled disabled default auto empty set unset locked unknown ignore"
+)
+_HARMLESS = frozenset(_HARMLESS_WORDS.split())
+_REFERENCE = re.compile(
+    r"\$\{[^}\s]*\}|\$[A-Z_][A-Z0-9_]*|\$\([^)]*\)|\{\{[^}]*\}\}|%[({]\w+[)}]s?|<[\w -]+>|\*+|\.{3}|x{3,}"
+    r"|/(?:etc|var|usr|run|home|opt|root|srv|tmp|dev|proc|sys|lib|bin|sbin|mnt|data|snap|boot)/[\w./@%+-]*"
+    r"|pam_\w+\.so.*"
 )
 _MARKED = re.compile(r"‹secret [0-9a-f]+›")
 
@@ -53,24 +114,32 @@ class Masker:
         self._key = key
 
     def mask(self, text: str) -> str:
-        """The text with every secret replaced by its mark. Masking again changes nothing."""
-        text = _PEM.sub(lambda found: found["before"] + self._mark(found["value"]) + found["after"], text)
-        for pattern in _PATTERNS:
+        """Configuration text with every secret replaced by its mark."""
+        for pattern in _CONFIGURATION:
+            text = pattern.sub(self._replace, text)
+        return text
+
+    def mask_line(self, text: str) -> str:
+        """A log line without secrets that are plain to see; prose is left as it is."""
+        if not _LOG_HINT.search(text):
+            return text
+        for pattern in _LOG:
             text = pattern.sub(self._replace, text)
         return text
 
     def _replace(self, found: re.Match[str]) -> str:
         value = found["value"]
-        bare = value.strip("\"'")
-        if bare.lower() in _HARMLESS or "‹secret" in value or bare.startswith(("$(", "${", "{{", "/", "<")):
+        end = "\n" if value.endswith("\n") else ""
+        quote = value[0] if value[:1] in {'"', "'"} and len(value) > 1 and value[-1] == value[0] else ""
+        bare = value.strip("\"'") if quote else value.strip()
+        word = bare.lower().rstrip(",;").partition(" ")[0].strip()
+        if not bare or word in _HARMLESS or "‹secret" in value or _REFERENCE.fullmatch(bare.rstrip(",;")):
             return found[0]
-        quote = value[0] if value[0] in "\"'" and len(value) > 1 and value[-1] == value[0] else ""
-        start = found.start("value") - found.start()
-        end = found.end("value") - found.start()
-        return found[0][:start] + quote + self._mark(bare) + quote + found[0][end:]
+        start, stop = found.start("value") - found.start(), found.end("value") - found.start()
+        return found[0][:start] + quote + self._mark(bare) + quote + end + found[0][stop:]
 
     def _mark(self, secret: str) -> str:
         if _MARKED.fullmatch(secret):
             return secret
-        digest = hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()
+        digest = hmac.new(self._key, secret.encode(errors="replace"), hashlib.sha256).hexdigest()
         return f"‹secret {digest[:MARK_HEX]}›"

@@ -1,21 +1,27 @@
 """How the agent looks at its machine: the view that a look is handed, and what it gives back.
 
 A look is one file in `collect/host/`: a `SPEC`, `EVERY_S`, and `def look(view: View) -> Reading`.
+Optional: `RATES = True` when it needs two readings (then the second comes after a second), `FOLLOWS = True`
+when it reads on from a kept place (then it waits while what it read before cannot be put anywhere).
 """
 
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from forestall.kernel.observations import LogRecord, Sample, Snapshot
 
 COMMAND_S = 20.0
 OUTPUT_MAX_BYTES = 4 << 20
+ERRORS_MAX_BYTES = 4096
 SNAPSHOT_MAX_CHARS = 1 << 20
+PIECE_BYTES = 64 << 10
 
 
 class NotHere(Exception):
@@ -24,24 +30,33 @@ class NotHere(Exception):
 
 @dataclass(slots=True)
 class Reading:
-    """What a look saw. `keep` replaces the look's durable memory once the reading is safely spooled."""
+    """What a look saw. `keep` replaces the look's durable memory once the reading is safely spooled;
+    `more` says that there is more to be read at once."""
 
     samples: list[Sample] = field(default_factory=list)
     logs: list[LogRecord] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     keep: dict[str, Any] | None = None
+    more: bool = False
+
+
+def nobody() -> list[str]:
+    """Who is signed in when nobody is."""
+    return []
 
 
 @dataclass(slots=True)
 class View:
     """What a look may use. `memory` lives while the agent runs (counters of the last look); `kept` is the
-    durable memory that the look gave back last. `root` is "/" but for tests."""
+    durable memory that the look gave back last. `steady_s` is a clock that never jumps. `root` is "/" but
+    for tests."""
 
     now_ms: int
-    memory: dict[str, Any]
-    kept: dict[str, Any]
-    mask: Callable[[str], str]
-    signed_in: Callable[[], list[str]]
+    steady_s: float
+    memory: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    mask: Callable[[str], str] = str
+    signed_in: Callable[[], list[str]] = nobody
     root: Path = Path("/")
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -52,54 +67,108 @@ class View:
     def rate(self, key: str, counter: float) -> float | None:
         """The growth of a counter per second since the last look; None at the first, and after a reset."""
         before = self.memory.get(key)
-        self.memory[key] = (self.now_ms, counter)
-        if before is None or self.now_ms <= before[0] or counter < before[1]:
+        self.memory[key] = (self.steady_s, counter)
+        if before is None or self.steady_s <= before[0] or counter < before[1]:
             return None
-        return float((counter - before[1]) * 1000 / (self.now_ms - before[0]))
+        return float((counter - before[1]) / (self.steady_s - before[0]))
 
-    def snapshot(self, kind: str, title: str, lines: Iterable[str], problem: str = "") -> Snapshot:
-        """Configuration text, secrets masked; too long text is a capture that was cut short."""
-        text = self.mask("\n".join(lines)) + "\n"
+    def snapshot(
+        self, kind: str, title: str, lines: Iterable[str], *, problem: str = "", names: bool = False
+    ) -> Snapshot:
+        """Configuration text, secrets masked; too long text is a capture that was cut short. `names`: these
+        are names alone (of packages, ports), in which there are no secrets."""
+        text = "\n".join(lines)
         if len(text) > SNAPSHOT_MAX_CHARS:
             problem = f"the text is longer than {SNAPSHOT_MAX_CHARS} characters and was cut"
             text = text[:SNAPSHOT_MAX_CHARS]
         return Snapshot(
-            at_ms=self.now_ms, kind=kind, title=title, text=text, problem=problem, signed_in=self.signed_in()
+            at_ms=self.now_ms,
+            kind=kind[:128],
+            title=title[:128],
+            text=(text if names else self.mask(text)) + "\n",
+            problem=problem[:1024],
+            signed_in=self.signed_in(),
         )
 
 
-def run(command: Sequence[str], *, timeout_s: float = COMMAND_S) -> str:
-    """The output of a command, without a shell. Raises NotHere when there is no such command, OSError in
-    words when it fails, answers too much or not in time; its whole process group is ended then."""
+def run(
+    command: Sequence[str],
+    *,
+    timeout_s: float = COMMAND_S,
+    statuses: Container[int] = (0,),
+    most_bytes: int = OUTPUT_MAX_BYTES,
+    cut: bool = False,
+) -> str:
+    """The output of a command, without a shell. With `cut`, at most `most_bytes` of it, and the command is
+    ended then; else too long an answer is an error.
+
+    Raises NotHere when there is no such command, OSError in words when it ends with a status that is not
+    among `statuses`, answers too much or not in time; its whole process group is ended then.
+    """
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C.UTF-8",
         "HOME": os.environ.get("HOME", "/"),
     }
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment, start_new_session=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise NotHere(f"{command[0]} is not installed") from None
-    try:
-        output, errors = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise OSError(f"{command[0]} did not answer within {timeout_s:.0f} s") from None
-    if len(output) > OUTPUT_MAX_BYTES:
-        raise OSError(f"{command[0]} answered more than {OUTPUT_MAX_BYTES} bytes")
-    if process.returncode != 0:
-        said = errors.decode(errors="replace").strip().splitlines()
-        raise OSError(
-            f"{command[0]} ended with status {process.returncode}: {said[-1] if said else 'no reason'}"[:500]
-        )
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                env=environment, start_new_session=True,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise NotHere(f"{command[0]} is not installed") from None
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            _end(process)
+
+        timer = threading.Timer(timeout_s, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            with process:
+                assert process.stdout is not None
+                output = _read_up_to(process.stdout, most_bytes + 1)
+                if len(output) > most_bytes:
+                    _end(process)
+        finally:
+            timer.cancel()
+        errors.seek(0)
+        said = errors.read(ERRORS_MAX_BYTES).decode(errors="replace").strip().splitlines()
+    if late.is_set():
+        raise OSError(f"{command[0]} did not answer within {timeout_s:.0f} s")
+    if len(output) > most_bytes:
+        if not cut:
+            raise OSError(f"{command[0]} answered more than {most_bytes} bytes")
+        return output[:most_bytes].decode(errors="replace")
+    if process.returncode not in statuses:
+        why = said[-1] if said else "no reason"
+        raise OSError(f"{command[0]} ended with status {process.returncode}: {why}"[:500])
     return output.decode(errors="replace")
 
 
+def _read_up_to(stream: IO[bytes], most: int) -> bytes:
+    parts, left = [], most
+    while left > 0 and (part := stream.read(min(left, PIECE_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command with all that it started."""
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:
+        pass
+
+
 def read_text(path: Path, most: int = SNAPSHOT_MAX_CHARS) -> str:
-    """A file's text, cut to `most` characters. Raises OSError."""
+    """A file's text, cut to one character more than `most`. Raises OSError."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return file.read(most + 1)

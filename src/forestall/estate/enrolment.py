@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from forestall.estate.models import Asset, Collector, EnrolmentToken, Probe, Site
@@ -17,6 +19,7 @@ from forestall.journal.actions import append
 TOKEN_LIVES = timedelta(minutes=15)
 SEEN_EVERY = timedelta(seconds=30)
 NAMES_TRIED = 50
+MACHINES = frozenset(("server", "workstation"))
 SERVER = "server"  # the platform of the collector that stands for the server itself
 
 
@@ -70,26 +73,37 @@ def enrol_collector(
     version: str,
     addresses: list[str],
     now: datetime,
+    kind: str = "",
+    peer: str = "",
 ) -> KnownCollector:
-    """Exchange a token for a collector; makes its asset when the token names none. Raises NotEnrolled."""
+    """Exchange a token for a collector; makes its asset when the token names none. A collector that the
+    asset had before is revoked, and its probes are asked by the new one.
+
+    `addresses` are what the machine says of itself: facts, no more. `peer` is the one of them that it was
+    seen to send from; it becomes an address by which its syslog is known. Raises NotEnrolled.
+    """
     with transaction.atomic():
-        token = EnrolmentToken.objects.select_for_update().filter(token_hash=_hash(secret)).first()
+        token = (
+            EnrolmentToken.objects.select_for_update(of=("self",))
+            .select_related("client", "asset", "site")
+            .filter(token_hash=_hash(secret))
+            .first()
+        )
         if token is None:
             raise NotEnrolled("this token is not known")
         if token.used_at is not None:
             raise NotEnrolled("this token was used")
         if token.expires_at <= now:
             raise NotEnrolled("this token is older than 15 minutes")
-        EnrolmentToken.objects.filter(pk=token.pk).update(used_at=now)
-        asset = token.asset or Asset.objects.create(
-            client=token.client,
-            site=token.site,
-            name=_free_name(token.client_id, hostname),
-            kind="server",
-            addresses=addresses,
-        )
-        asset.facts = asset.facts | {"platform": platform, "hostname": hostname}
-        asset.save(update_fields=["facts"])
+        if token.client.archived_at or (token.asset and token.asset.archived_at):
+            raise NotEnrolled("what this token is for was archived")
+        if not EnrolmentToken.objects.filter(pk=token.pk, used_at=None).update(used_at=now):
+            raise NotEnrolled("this token was used")
+        asset = token.asset or _make_asset(token, hostname, kind if kind in MACHINES else "server", now)
+        if peer and not asset.addresses and _is_free(token.client_id, peer):
+            asset.addresses = [peer]
+        asset.facts = asset.facts | {"platform": platform, "hostname": hostname, "addresses": addresses}
+        asset.save(update_fields=["facts", "addresses"])
         collector = Collector.objects.create(
             client=token.client,
             site=token.site,
@@ -100,20 +114,66 @@ def enrol_collector(
             version=version,
             platform=platform,
         )
+        body = {"asset": asset.pk, "hostname": hostname, "key": hashlib.sha256(public_key).hexdigest()}
+        if replaced := _replace_others(collector, now):
+            body["replaces"] = ",".join(replaced)
         append(
             "collector.enrolled",
             client=token.client_id,
             subject=collector.pk,
             actor=token.made_by,
-            body={"asset": asset.pk, "hostname": hostname, "key": hashlib.sha256(public_key).hexdigest()},
+            body=body,
             at=now,
         )
     return KnownCollector(collector.pk, token.client_id, asset.pk, public_key)
 
 
+def _make_asset(token: EnrolmentToken, hostname: str, kind: str, now: datetime) -> Asset:
+    asset = Asset.objects.create(
+        client=token.client, site=token.site, name=_free_name(token.client_id, hostname), kind=kind
+    )
+    append(
+        "estate.asset_created",
+        client=token.client_id,
+        subject=asset.pk,
+        actor=token.made_by,
+        body={"name": asset.name},
+        at=now,
+    )
+    return asset
+
+
+def _is_free(client: str, address: str) -> bool:
+    """Whether no other client has an asset with that address: whose its syslog is must stay plain."""
+    others = Asset.objects.exclude(client=client).filter(archived_at=None).values_list("addresses", flat=True)
+    return not any(address in addresses for addresses in others.iterator())
+
+
+def _replace_others(collector: Collector, now: datetime) -> list[str]:
+    """A machine has one agent: revoke the ones before, and hand their probes over."""
+    others = Collector.objects.filter(asset=collector.asset_id, revoked_at=None).exclude(
+        Q(pk=collector.pk) | Q(platform=SERVER)
+    )
+    replaced = list(others.values_list("pk", flat=True))
+    Probe.objects.filter(collector__in=replaced).update(collector=collector)
+    Collector.objects.filter(pk__in=replaced).update(revoked_at=now)
+    return replaced
+
+
+def find_assets(client: str, identifiers: Sequence[str]) -> set[str]:
+    """Which of these are assets of the client. For the door alone."""
+    return set(
+        Asset.objects.filter(client=client, pk__in=identifiers, archived_at=None).values_list("pk", flat=True)
+    )
+
+
 def find_collector(identifier: str) -> KnownCollector | None:
     """An enrolled collector that was not revoked. For the door alone: it answers for one key, not a scope."""
-    row = Collector.objects.filter(pk=identifier, revoked_at=None).exclude(platform=SERVER).first()
+    row = (
+        Collector.objects.filter(pk=identifier, revoked_at=None, client__archived_at=None)
+        .exclude(platform=SERVER)
+        .first()
+    )
     return KnownCollector(row.pk, row.client_id, row.asset_id, bytes(row.public_key)) if row else None
 
 

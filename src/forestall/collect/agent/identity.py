@@ -2,52 +2,106 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from forestall.collect.agent.spool import sync_directory
 from forestall.kernel.errors import Trouble
 
 FILE = "identity.json"
+MASKING_FILE = "masking.key"
+LOCK_FILE = "agent.lock"
+MASKING_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled agent. `key` is the ed25519 seed in hexadecimal."""
+    """An enrolled agent. `key` is the ed25519 seed in hexadecimal, used since `key_since_s` (1970)."""
 
     collector: str
     client: str
     asset: str
     url: str
-    key: str
+    key: str = field(repr=False)
+    key_since_s: float = field(default_factory=time.time)
 
     @property
     def private_key(self) -> Ed25519PrivateKey:
         """The key that signs."""
         return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(self.key))
 
+    @property
+    def public_key(self) -> str:
+        """Its public half, in hexadecimal."""
+        return self.private_key.public_key().public_bytes_raw().hex()
 
-def read_identity(directory: Path) -> Identity:
+
+def new_key(identity: Identity, *, now_s: float) -> Identity:
+    """The same agent with a fresh key."""
+    return replace(identity, key=Ed25519PrivateKey.generate().private_bytes_raw().hex(), key_since_s=now_s)
+
+
+def read_identity(directory: Path, *, name: str = FILE) -> Identity:
     """The identity in a directory. Raises Trouble when there is none."""
     try:
-        return Identity(**json.loads((directory / FILE).read_text()))
+        return Identity(**json.loads((directory / name).read_text()))
     except FileNotFoundError:
         raise Trouble(
-            f"this machine is not enrolled (no {FILE} in {directory})",
+            f"this machine is not enrolled (no {name} in {directory})",
             "Make a token in the console under Collectors, then run: forestall agent enrol URL TOKEN",
         ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise Trouble(f"{directory / FILE} cannot be read: {error}", "Enrol this machine again.") from error
+        raise Trouble(f"{directory / name} cannot be read: {error}", "Enrol this machine again.") from error
 
 
-def write_identity(directory: Path, identity: Identity) -> None:
+def write_identity(directory: Path, identity: Identity, *, name: str = FILE) -> None:
     """Keep an identity, durably, readable by its owner alone."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = directory / f".{FILE}.{os.getpid()}"
+    _write(directory / name, json.dumps(asdict(identity)).encode())
+
+
+def masking_key(directory: Path) -> bytes:
+    """The key of the marks that stand for secrets; made on first use, and never renewed: else every secret
+    would look changed."""
+    path = directory / MASKING_FILE
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        found = b""
+    if len(found) != MASKING_BYTES:
+        found = secrets.token_bytes(MASKING_BYTES)
+        _write(path, found)
+    return found
+
+
+def lock_directory(directory: Path) -> IO[str]:
+    """Hold the directory for this process. Raises Trouble when another agent runs in it."""
+    file = (directory / LOCK_FILE).open("a+")
+    try:
+        import fcntl
+    except ImportError:  # Windows: the service manager starts one
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise Trouble(
+            f"another agent runs in {directory}", "Stop it first: one agent looks at a machine."
+        ) from error
+    return file
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(identity), file)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(directory / FILE)
+    temporary.replace(path)
+    sync_directory(path.parent)

@@ -1,6 +1,8 @@
 """Room and inodes of file systems, traffic of disks."""
 
 import os
+import threading
+from typing import Any
 
 import psutil
 
@@ -9,70 +11,96 @@ from forestall.kernel.observations import Sample
 from forestall.kernel.plugins import Spec
 
 EVERY_S = 10
+RATES = True
 SPEC = Spec(
     name="disks",
     title="Disks",
     about="Used room and inodes of every real file system, traffic and busy time of every disk.",
     source="statvfs(3), proc_diskstats(5) through psutil",
-    limits="Read-only images (squashfs, iso9660) and file systems in memory are left out.",
+    limits="Read-only images (squashfs, iso9660) and file systems in memory are left out; a network file "
+    "system that does not answer within 3 s is absent.",
     produces=(
         "disk.used_ratio",
         "disk.free_bytes",
         "disk.size_bytes",
         "inodes.used_ratio",
+        "disk.read_bytes_per_s",
+        "disk.write_bytes_per_s",
         "disk.busy_ratio",
     ),
 )
-NOT_REAL = frozenset(
-    ("squashfs", "iso9660", "overlay", "tmpfs", "devtmpfs", "ramfs", "autofs", "proc", "sysfs", "nsfs")
-    + ("fuse.lxcfs", "9p")
-)
+_NOT_REAL = "squashfs iso9660 udf erofs overlay tmpfs devtmpfs ramfs autofs nsfs fuse.lxcfs 9p proc sysfs"
+NOT_REAL = frozenset(_NOT_REAL.split())
+FAR = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "fuse.sshfs", "fuse.glusterfs"))
+NO_DISKS = ("loop", "ram", "zram", "dm-", "sr", "fd", "nbd")
 MOUNTS_MAX = 200
+FAR_ANSWER_S = 3.0
 
 
 def look(view: View) -> Reading:
     """A file system that does not answer is left out; its absence is what is judged."""
     samples: list[Sample] = []
     seen: set[str] = set()
-    for part in psutil.disk_partitions(all=True)[:MOUNTS_MAX]:
-        whole_root = part.mountpoint == "/"  # a container's root is an overlay, and it does fill up
-        if (part.fstype in NOT_REAL and not whole_root) or (part.device in seen and not whole_root):
+    for part in psutil.disk_partitions(all=True):
+        # a container's root is an overlay, and it does fill up
+        real = part.fstype not in NOT_REAL and (part.device[:1] == "/" or part.fstype in FAR | {"zfs"})
+        if not (real or part.mountpoint == "/") or part.device in seen or len(seen) >= MOUNTS_MAX:
             continue
-        if (
-            not part.device.startswith("/")
-            and not whole_root
-            and part.fstype not in ("zfs", "nfs", "nfs4", "cifs")
-        ):
-            continue
-        try:
-            room = os.statvfs(part.mountpoint)
-        except OSError:
-            continue
-        size = room.f_blocks * room.f_frsize
-        if not size:
+        room = _far_room(view, part.mountpoint) if part.fstype in FAR else _room(part.mountpoint)
+        if room is None or not room.f_blocks:
             continue
         seen.add(part.device)
-        reachable = (
-            room.f_blocks - room.f_bfree + room.f_bavail
-        )  # as df(1): what root keeps for itself is not free
-        samples += [
-            view.sample(
-                "disk.used_ratio", (room.f_blocks - room.f_bfree) / max(1, reachable), part.mountpoint
-            ),
-            view.sample("disk.free_bytes", room.f_bavail * room.f_frsize, part.mountpoint),
-            view.sample("disk.size_bytes", size, part.mountpoint),
-        ]
-        if room.f_files:
-            samples.append(view.sample("inodes.used_ratio", 1 - room.f_ffree / room.f_files, part.mountpoint))
+        samples += _filled(view, part.mountpoint, room)
+    return Reading([*samples, *_traffic(view)])
+
+
+def _filled(view: View, mount: str, room: os.statvfs_result) -> list[Sample]:
+    used = room.f_blocks - room.f_bfree
+    samples = [
+        # as df(1): what root keeps for itself is not free
+        view.sample("disk.used_ratio", used / max(1, used + room.f_bavail), mount),
+        view.sample("disk.free_bytes", room.f_bavail * room.f_frsize, mount),
+        view.sample("disk.size_bytes", room.f_blocks * room.f_frsize, mount),
+    ]
+    if room.f_files:
+        samples.append(view.sample("inodes.used_ratio", 1 - room.f_ffree / room.f_files, mount))
+    return samples
+
+
+def _traffic(view: View) -> list[Sample]:
+    samples: list[Sample] = []
+    whole = {path.name for path in (view.root / "sys/block").glob("*")}
     for device, counters in (psutil.disk_io_counters(perdisk=True) or {}).items():
-        if device.startswith(("loop", "ram", "zram")):
+        if device.startswith(NO_DISKS) or (whole and device not in whole):  # partitions are in their disk
             continue
-        for metric, value, scale in (
-            ("disk.read_bytes_per_s", counters.read_bytes, 1.0),
-            ("disk.write_bytes_per_s", counters.write_bytes, 1.0),
-            ("disk.busy_ratio", getattr(counters, "busy_time", 0), 0.001),
+        for metric, value in (
+            ("disk.read_bytes_per_s", counters.read_bytes),
+            ("disk.write_bytes_per_s", counters.write_bytes),
         ):
             rate = view.rate(f"{metric}/{device}", value)
             if rate is not None:
-                samples.append(view.sample(metric, min(rate * scale, 1.0) if scale != 1.0 else rate, device))
-    return Reading(samples)
+                samples.append(view.sample(metric, rate, device))
+        busy = view.rate(f"busy/{device}", getattr(counters, "busy_time", 0))  # ms per second
+        if busy is not None:
+            samples.append(view.sample("disk.busy_ratio", min(busy / 1000, 1.0), device))
+    return samples
+
+
+def _room(mount: str) -> os.statvfs_result | None:
+    try:
+        return os.statvfs(mount)
+    except OSError:
+        return None
+
+
+def _far_room(view: View, mount: str) -> os.statvfs_result | None:
+    """Asked in a thread of its own, which hangs as long as its server is away; never two for one mount."""
+    asking: dict[str, tuple[threading.Thread, list[Any]]] = view.memory.setdefault("asking", {})
+    thread, answer = asking.get(mount, (None, []))
+    if thread is None or not thread.is_alive():
+        answer = []
+        thread = threading.Thread(target=lambda: answer.append(_room(mount)), daemon=True)
+        asking[mount] = (thread, answer)
+        thread.start()
+    thread.join(FAR_ANSWER_S)
+    return answer[0] if answer else None

@@ -1,171 +1,149 @@
-"""Log files, followed across restarts and rotation: nothing lost, nothing twice.
-
-A file is known by device, inode and its first bytes. After a rotation by rename the rest of the old file is
-read first; after copytruncate the file begins anew. A line without its end waits for it.
-"""
+"""Lines of log files that the journal does not have, with the head of each line read."""
 
 import calendar
-import hashlib
+import os
 import re
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forestall.collect.following import LINE_MAX_BYTES, follow
+from forestall.collect.host.journald import journal_files
 from forestall.collect.viewing import Reading, View
 from forestall.kernel.observations import LogRecord
 from forestall.kernel.plugins import Setting, Spec
 
 EVERY_S = 2
+FOLLOWS = True
 SPEC = Spec(
     name="log_files",
     title="Log files",
-    about="Lines that are added to log files; place kept across restarts, rename and copytruncate.",
-    source="logrotate(8); RFC 3164 section 4 for the head of a line",
+    about="Lines that are added to log files; place kept across restarts, rename and copytruncate. "
+    "Files that repeat the systemd journal are left out where the journal can be read.",
+    source="logrotate(8); RFC 3164 section 4 and RFC 3339 for the head of a line",
     settings=(Setting("more", "More files", kind="lines", default=[], help="Patterns below /, one a line."),),
-    limits="2 MB and 10,000 lines a look; a line has at most 64 KiB.",
+    limits="2 MB and 10,000 lines a look; a line has at most 64 KiB; rotated files may be gzipped.",
 )
-FILES = ("var/log/syslog", "var/log/messages", "var/log/auth.log", "var/log/kern.log", "var/log/dpkg.log")
+JOURNAL_TOO = ("var/log/syslog", "var/log/messages", "var/log/auth.log", "var/log/secure", "var/log/kern.log")
+FILES = ("var/log/dpkg.log", "var/log/dnf.log", "var/log/yum.log")
 BYTES_A_LOOK = 2 << 20
 LINES_A_LOOK = 10_000
-LINE_MAX_BYTES = 65_536
-HEAD_BYTES = 256
-FIRST_BYTES = 64 << 10
 FILES_MAX = 200
-MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+AT_MAX_MS = 1 << 52
+MONTHS = frozenset(calendar.month_abbr[1:])
+FACILITIES = {"auth": 10, "secure": 10, "kern": 0, "mail": 2, "cron": 9, "daemon": 3}
 _ISO = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) \S+ (?P<rest>.*)", re.DOTALL
+    r"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) \S+ (?P<rest>.*)", re.DOTALL
 )
 _OLD = re.compile(
-    r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d+) (?P<clock>\d\d:\d\d:\d\d) \S+ (?P<rest>.*)", re.DOTALL
+    r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d) \S+ (?P<rest>.*)", re.DOTALL
 )
 _PLAIN = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<rest>.*)", re.DOTALL
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? (?P<rest>.*)", re.DOTALL
 )  # dpkg, apt: local time
-_TAG = re.compile(r"(?P<source>[^\s:\[]{1,128})(?:\[(?P<pid>\d+)\])?: ?(?P<message>.*)", re.DOTALL)
+_TAG = re.compile(r"(?P<source>[^\s:\[]{1,128})(?:\[(?P<pid>\d{1,20})\])?: ?(?P<message>.*)", re.DOTALL)
 
 
 def look(view: View) -> Reading:
-    """New lines of every file. `kept` maps a path to its place."""
+    """New lines of every file. `kept`: the patterns that were followed, and the places of each path."""
     patterns = [*FILES, *(pattern.lstrip("/") for pattern in view.settings.get("more", []))]
-    kept: dict[str, Any] = dict(view.kept)
-    logs: list[LogRecord] = []
-    budget = BYTES_A_LOOK
-    for path in [path for pattern in patterns for path in sorted(view.root.glob(pattern))][:FILES_MAX]:
-        if budget <= 0 or len(logs) >= LINES_A_LOOK or not path.is_file():
-            break
-        name = str(path)
+    if not any(os.access(path, os.R_OK) for path in journal_files(view.root)):
+        patterns = [*JOURNAL_TOO, *patterns]
+    known: list[str] = view.kept.get("patterns", [])
+    before: dict[str, Any] = view.kept.get("files", {})
+    reading, files = Reading(), {}
+    paths = {path: pattern in known for pattern in patterns for path in sorted(view.root.glob(pattern))}
+    chosen = [path for path in paths if str(path) in before or path.is_file()][:FILES_MAX]
+    gone = [Path(name) for name in before if Path(name) not in paths]  # rotated away: the rest is read
+    wanted = [str(view.root / pattern) for pattern in patterns]
+    chosen += [path for path in gone if any(map(path.match, wanted))][: FILES_MAX - len(chosen)]
+    share = (max(LINE_MAX_BYTES, BYTES_A_LOOK // max(1, len(chosen))), LINES_A_LOOK // max(1, len(chosen)))
+    for path in chosen:
         try:
-            lines, place, used = _follow(path, kept.get(name), budget)
-        except PermissionError:
+            found = follow(
+                path,
+                before.get(str(path), []),
+                from_start=paths.get(path, True),
+                most_bytes=share[0],
+                most_lines=max(1, share[1]),
+                now_s=view.now_ms / 1000,
+            )
+        except OSError as error:
+            reading.logs += _refused(view, path, error)
+            files[str(path)] = before.get(str(path), [])
             continue
-        budget -= used
-        kept[name] = place
-        logs += [_record(line, path.stem, view.now_ms) for line in lines]
-    return Reading(logs=logs, keep=kept if kept != view.kept else None)
+        if found.places:
+            files[str(path)] = found.places
+        reading.more = reading.more or found.more
+        reading.logs += [record(line, path.stem, view.now_ms) for line in found.lines]
+    kept = {"patterns": patterns, "files": files}
+    reading.keep = kept if kept != view.kept else None
+    return reading
 
 
-def _follow(path: Path, place: dict[str, Any] | None, budget: int) -> tuple[list[bytes], dict[str, Any], int]:
-    """New whole lines of a file, its new place, bytes read."""
-    with path.open("rb") as file:
-        state = path.stat()
-        if place is None:  # the first time: the end of it, from a line's beginning
-            start = max(0, state.st_size - FIRST_BYTES)
-            file.seek(start)
-            if start:
-                file.readline(LINE_MAX_BYTES)
-            lines, offset, used = _read(file, file.tell(), budget)
-            return lines, _place(file, state.st_dev, state.st_ino, offset), used
-        same = place["inode"] == state.st_ino and place["device"] == state.st_dev
-        lines, used = [], 0
-        if not same:
-            old = _renamed(path, place)
-            if old is not None:
-                with old.open("rb") as rest:
-                    lines, offset, used = _read(rest, place["offset"], budget)
-                    if used >= budget:  # more of the old file is left: stay with it
-                        return lines, place | {"offset": offset}, used
-        offset = place["offset"] if same and _is_continued(file, place, state.st_size) else 0
-        more, offset, read = _read(file, offset, budget - used)
-        return lines + more, _place(file, state.st_dev, state.st_ino, offset), used + read
+def _refused(view: View, path: Path, error: OSError) -> list[LogRecord]:
+    """Said once a file."""
+    said = view.memory.setdefault("refused", {})
+    why = f"{path} is not followed: {error.strerror or error}"
+    if said.get(str(path)) == why:
+        return []
+    said[str(path)] = why
+    return [LogRecord(at_ms=view.now_ms, severity=4, source="forestall-agent", message=why)]
 
 
-def _read(file: Any, offset: int, budget: int) -> tuple[list[bytes], int, int]:
-    """Whole lines from an offset, the offset after them, bytes taken. A line that is too long is cut up."""
-    file.seek(offset)
-    data: bytes = file.read(max(0, budget))
-    end = data.rfind(b"\n") + 1
-    if not end and len(data) >= LINE_MAX_BYTES:
-        end = LINE_MAX_BYTES
-    lines = [part for line in data[:end].split(b"\n") for part in _cut(line) if part.strip()]
-    return lines, offset + end, end
-
-
-def _cut(line: bytes) -> list[bytes]:
-    return [line[at : at + LINE_MAX_BYTES] for at in range(0, len(line), LINE_MAX_BYTES)]
-
-
-def _place(file: Any, device: int, inode: int, offset: int) -> dict[str, Any]:
-    file.seek(0)
-    head = file.read(min(HEAD_BYTES, offset))
-    return {
-        "device": device,
-        "inode": inode,
-        "offset": offset,
-        "head": len(head),
-        "digest": hashlib.sha256(head).hexdigest(),
-    }
-
-
-def _is_continued(file: Any, place: dict[str, Any], size: int) -> bool:
-    """Whether a file is still the one that was read: it has not shrunk and begins the same."""
-    if size < place["offset"]:
-        return False
-    file.seek(0)
-    return bool(hashlib.sha256(file.read(place["head"])).hexdigest() == place["digest"])
-
-
-def _renamed(path: Path, place: dict[str, Any]) -> Path | None:
-    """Where the file that was read is now, by its inode."""
-    for candidate in path.parent.glob(f"{path.name}*"):
-        try:
-            state = candidate.stat()
-        except OSError:
-            continue
-        if state.st_ino == place["inode"] and state.st_dev == place["device"]:
-            with candidate.open("rb") as file:
-                if _is_continued(file, place, state.st_size):
-                    return candidate
-    return None
-
-
-def _record(line: bytes, program: str, now_ms: int) -> LogRecord:
-    """A line; its head is read where it has one, else it is taken as it is and as of now."""
+def record(line: bytes, program: str, now_ms: int) -> LogRecord:
+    """A line; its head is read where it has one, else it is taken as it is and as of now. Raises nothing."""
     text = line.decode(errors="replace")
-    at_ms, rest = now_ms, text
-    if found := _PLAIN.match(text):
-        at_ms = int(datetime.fromisoformat(found["at"]).astimezone().timestamp() * 1000)
-        return LogRecord(at_ms=at_ms, severity=6, source=program[:128], message=found["rest"])
-    if found := _ISO.match(text):
-        at_ms, rest = int(datetime.fromisoformat(found["at"]).timestamp() * 1000), found["rest"]
-    elif (found := _OLD.match(text)) and found["month"] in MONTHS:
-        at_ms, rest = _old_time(found, now_ms), found["rest"]
-    else:
-        return LogRecord(at_ms=now_ms, severity=6, source=program[:128], message=text)
-    if tag := _TAG.match(rest):
+    at_ms, rest = _head(text, now_ms)
+    facility = next((number for name, number in FACILITIES.items() if program.startswith(name)), 1)
+    source, attrs = program[:128], {}
+    if at_ms is not None and (tag := _TAG.match(rest)) and not _PLAIN.match(text):
+        source, rest = tag["source"], tag["message"]
         attrs = {"pid": tag["pid"]} if tag["pid"] else {}
-        return LogRecord(at_ms=at_ms, severity=6, source=tag["source"], message=tag["message"], attrs=attrs)
-    return LogRecord(at_ms=at_ms, severity=6, source=program[:128], message=rest)
+    return LogRecord(
+        at_ms=now_ms if at_ms is None else at_ms,
+        severity=6,
+        source=source,
+        message=rest,
+        facility=0 if source == "kernel" else facility,
+        attrs=attrs,
+    )
+
+
+def _head(text: str, now_ms: int) -> tuple[int | None, str]:
+    """The time at the head of a line and what follows it; None when there is none that makes sense."""
+    try:
+        if found := _PLAIN.match(text):
+            at = datetime.fromisoformat(found["at"]).astimezone()
+        elif found := _ISO.match(text):
+            at = datetime.fromisoformat(found["at"])
+        elif (found := _OLD.match(text)) and found["month"] in MONTHS:
+            return _old_time(found, now_ms), found["rest"]
+        else:
+            return None, text
+        at_ms = int(at.timestamp() * 1000)
+    except (ValueError, OverflowError, OSError):
+        return None, text
+    return (at_ms, found["rest"]) if 0 <= at_ms < AT_MAX_MS else (None, text)
 
 
 def _old_time(found: re.Match[str], now_ms: int) -> int:
-    """A time without a year, in this machine's zone: the last such time that is not in the future."""
+    """A time without a year, in this machine's zone: the last such time that is not in the future.
+
+    Raises ValueError for a day that this month does not have in either year.
+    """
     year = time.localtime(now_ms / 1000).tm_year
-    for guess in (year, year - 1):
-        stamp = time.strptime(
-            f"{guess} {found['month']} {found['day']} {found['clock']}", "%Y %b %d %H:%M:%S"
-        )
+    wrong: ValueError | None = None
+    for guess in (year + 1, year, year - 1):
+        try:
+            stamp = time.strptime(
+                f"{guess} {found['month']} {found['day']} {found['clock']}", "%Y %b %d %H:%M:%S"
+            )
+        except ValueError as error:  # 29 February of another year
+            wrong = error
+            continue
         at_ms = int(time.mktime(stamp) * 1000)
         if at_ms <= now_ms + 86_400_000:
             return at_ms
-    return now_ms
+    raise wrong or ValueError("no such time")

@@ -7,6 +7,7 @@ from forestall.kernel.observations import Sample
 from forestall.kernel.plugins import Spec
 
 EVERY_S = 10
+RATES = True
 SPEC = Spec(
     name="network",
     title="Network interfaces",
@@ -19,7 +20,8 @@ SPEC = Spec(
         "network.link_up",
     ),
 )
-VIRTUAL = ("lo", "veth", "br-", "docker", "virbr", "tap", "cali", "flannel", "cni")
+LOOPBACKS = ("lo", "lo0")
+VIRTUAL = ("veth", "br-", "docker", "virbr", "tap", "cali", "flannel", "cni")
 
 
 def look(view: View) -> Reading:
@@ -27,7 +29,7 @@ def look(view: View) -> Reading:
     samples: list[Sample] = []
     links = psutil.net_if_stats()
     for name, counters in psutil.net_io_counters(pernic=True).items():
-        if name.startswith(VIRTUAL):
+        if name.startswith(VIRTUAL) or name in LOOPBACKS:
             continue
         for metric, value in (
             ("network.in_bytes_per_s", counters.bytes_recv),

@@ -6,6 +6,7 @@ from forestall.collect.viewing import Reading, View
 from forestall.kernel.plugins import Spec
 
 EVERY_S = 10
+RATES = True
 SPEC = Spec(
     name="processor",
     title="CPU and load",

@@ -35,6 +35,8 @@ def look(view: View) -> Reading:
             path.name for path in (view.root / f"etc/cron.{folder}").glob("*") if path.name[0] != "."
         )
         lines += [f"cron.{folder}: {name}" for name in names]
+    if not lines and not problem and not (view.root / "etc/passwd").exists():
+        raise NotHere("this machine has no crontabs")
     snapshots = [view.snapshot("crontabs", "Crontabs", lines, problem=problem)]
     if (view.root / "run/systemd/system").is_dir():
         try:
@@ -42,7 +44,7 @@ def look(view: View) -> Reading:
                 run(["systemctl", "list-timers", "--all", "--output=json", "--no-pager"]) or "[]"
             )
             rows = sorted(f"{timer['unit']} starts {timer['activates']}" for timer in timers)
-            snapshots.append(view.snapshot("timers", "Timers", rows))
+            snapshots.append(view.snapshot("timers", "Timers", rows, names=True))
         except (NotHere, OSError, ValueError, KeyError) as error:
             snapshots.append(view.snapshot("timers", "Timers", [], problem=str(error)))
     return Reading(snapshots=snapshots)

@@ -1,6 +1,8 @@
-"""What listens on the network, and what filters it."""
+"""What listens on the network, what is mounted, what is filtered."""
 
+import re
 import socket
+from collections.abc import Iterable, Iterator
 
 import psutil
 
@@ -13,42 +15,82 @@ SPEC = Spec(
     title="Listening ports, mounts, firewall",
     about="Which programs listen where, which file systems are mounted how, the rules of the packet filter.",
     source="proc_net(5) through psutil, proc_mounts(5), nft(8), iptables-save(8)",
-    limits="Names of other users' programs and the firewall's rules need root.",
+    limits="Names of other users' programs and the firewall's rules need root. Addresses that fail2ban and "
+    "the like put into the packet filter for a while are left out.",
 )
-EPHEMERAL = 32_768  # ports above come and go; a long-lived UDP client is no service
+EPHEMERAL = 32_768  # UDP ports above come and go; a long-lived UDP client is no service
+_NOT_CONFIGURED = (
+    "squashfs overlay tmpfs devtmpfs ramfs autofs nsfs proc sysfs tracefs cgroup cgroup2 devpts "
+    "mqueue hugetlbfs debugfs securityfs pstore bpf configfs fusectl binfmt_misc efivarfs rpc_pipefs "
+    "fuse.lxcfs fuse.portal fuse.gvfsd-fuse fuse.snapfuse"
+)
+NOT_CONFIGURED = frozenset(_NOT_CONFIGURED.split())
 
 
 def look(view: View) -> Reading:
     """Three snapshots, the firewall's where it can be read."""
-    rows: set[str] = set()
+    snapshots = [
+        view.snapshot("ports", "Listening ports", sorted(set(_listening())), names=True),
+        view.snapshot("mounts", "Mounts", sorted(set(_mounts()))),
+    ]
+    rules = _firewall()
+    if rules is not None:
+        snapshots.append(view.snapshot("firewall", "Firewall", rules))
+    return Reading(snapshots=snapshots)
+
+
+def _listening() -> Iterator[str]:
     for entry in psutil.net_connections("inet"):
-        listens = entry.status == psutil.CONN_LISTEN or (entry.type == socket.SOCK_DGRAM and not entry.raddr)
-        if not listens or not entry.laddr:
+        datagram = entry.type == socket.SOCK_DGRAM
+        listens = entry.status == psutil.CONN_LISTEN or (datagram and not entry.raddr)
+        if not listens or not entry.laddr or (datagram and entry.laddr.port >= EPHEMERAL):
             continue
-        kind = "udp" if entry.type == socket.SOCK_DGRAM else "tcp"
-        if kind == "udp" and entry.laddr.port >= EPHEMERAL:
-            continue
-        rows.add(f"{kind} {entry.laddr.ip}:{entry.laddr.port} {_name(entry.pid)}")
-    snapshots = [view.snapshot("ports", "Listening ports", sorted(rows))]
-    mounts = sorted(
-        f"{part.mountpoint} {part.device} {part.fstype} {','.join(sorted(part.opts.split(',')))}"
-        for part in psutil.disk_partitions(all=False)
-    )
-    snapshots.append(view.snapshot("mounts", "Mounts", mounts))
-    for command in (["nft", "--stateless", "list", "ruleset"], ["iptables-save"]):
+        host = f"[{entry.laddr.ip}]" if ":" in entry.laddr.ip else entry.laddr.ip
+        yield f"{'udp' if datagram else 'tcp'} {host}:{entry.laddr.port} {_name(entry.pid)}"
+
+
+def _mounts() -> Iterator[str]:
+    for part in psutil.disk_partitions(all=True):
+        if part.fstype not in NOT_CONFIGURED and "/overlay2/" not in part.mountpoint:
+            yield f"{part.mountpoint} {part.device} {part.fstype} {','.join(sorted(part.opts.split(',')))}"
+
+
+def _firewall() -> list[str] | None:
+    """The rules by nft, else by iptables; [] when there are none, None when they cannot be read."""
+    answers = []
+    for command, stable in (
+        (["nft", "--stateless", "list", "ruleset"], stable_nft),
+        (["iptables-save"], stable_iptables),
+        (["ip6tables-save"], stable_iptables),
+    ):
         try:
-            lines = run(command).splitlines()
+            rules = stable(run(command).splitlines())
         except (NotHere, OSError):
             continue
-        # comments bear the time, counters change with every packet
-        kept = [
-            line.split("[")[0].rstrip() if line[:1] == ":" else line.rstrip()
-            for line in lines
-            if line[:1] != "#"
-        ]
-        snapshots.append(view.snapshot("firewall", "Firewall", kept))
-        break
-    return Reading(snapshots=snapshots)
+        answers.append(rules)
+        if rules and command[0] == "nft":
+            break
+    return [line for rules in answers for line in rules] if answers else None
+
+
+def stable_nft(lines: Iterable[str]) -> list[str]:
+    """Without the elements of sets that fill themselves."""
+    text = "\n".join(line.rstrip() for line in lines)
+    fleeting = (
+        r"(?s)(\tset \S+ \{\n(?:(?!\n\t\}).)*?(?:flags [^\n]*(?:dynamic|timeout)[^\n]*)(?:(?!\n\t\}).)*?)"
+    )
+    text = re.sub(fleeting + r"\n\t\telements = \{.*?\}(?=\n)", r"\1", text)
+    return [line for line in text.splitlines() if line[:1] != "#"]
+
+
+def stable_iptables(lines: Iterable[str]) -> list[str]:
+    """Without comments (they bear the time), counters and fail2ban's addresses."""
+    kept = []
+    for line in lines:
+        if line[:1] == "#" or re.match(r"-A f2b-\S+ -s ", line):
+            continue
+        kept.append(line.split("[")[0].rstrip() if line[:1] == ":" else line.rstrip())
+    return kept
 
 
 def _name(pid: int | None) -> str:

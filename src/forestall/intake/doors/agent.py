@@ -1,12 +1,14 @@
 """The door of our own agents and collectors: enrol, send observations, fetch work, rotate the key."""
 
 import asyncio
+from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 import zstandard
 
-from forestall.collect.agent.sign import read_claim, refusal
+from forestall.collect.agent.sign import Claim, read_claim, refusal
 from forestall.estate import enrolment
 from forestall.estate.enrolment import KnownCollector, NotEnrolled
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, answer_json, refuse
@@ -35,9 +37,11 @@ SMALL_BYTES = 1 << 20
 ADDRESSES_MAX = 50
 KNOWN_FOR_MS = 30_000
 KNOWN_MAX = 10_000
+ASK_AGAIN_MS = 1_000  # a wrong signature asks the database at most so often
 
 _known: dict[str, tuple[KnownCollector, int]] = {}  # collector → what is known of it, and since when
 _seen_ms: dict[str, int] = {}
+_own_assets: dict[str, set[str]] = {}  # client → assets that were found to be its own
 
 
 class _Hello(msgspec.Struct, frozen=True):
@@ -49,6 +53,7 @@ class _Hello(msgspec.Struct, frozen=True):
     platform: str = ""
     version: str = ""
     addresses: list[str] = []
+    kind: str = ""
 
 
 class _NewKey(msgspec.Struct, frozen=True):
@@ -77,15 +82,17 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
 async def _enrol(request: DoorRequest, desk: Desk) -> DoorAnswer:
     try:
         hello = msgspec.json.decode(request.body, type=_Hello)
-        key = _read_key(hello.public_key)
+        key, claimed = _read_key(hello.public_key), _addresses(hello.addresses)
         known = await desk.ask(
             enrolment.enrol_collector,
             hello.token,
             public_key=key,
-            hostname=hello.hostname,
-            platform=hello.platform[:80],
-            version=hello.version[:40],
-            addresses=hello.addresses[:ADDRESSES_MAX],
+            hostname=_printable(hello.hostname, 140),
+            platform=_printable(hello.platform, 80),
+            version=_printable(hello.version, 40),
+            addresses=claimed,
+            peer=request.peer if request.peer in claimed else "",
+            kind=hello.kind,
             now=desk.clock.now(),
         )
     except (msgspec.MsgspecError, ValueError) as error:
@@ -103,19 +110,21 @@ async def _who(request: DoorRequest, desk: Desk) -> KnownCollector | DoorAnswer:
         return refuse(401, "the request is not signed by a collector", "Enrol this machine again.")
     now_ms = to_ms(desk.clock.now())
     known, since_ms = _known.get(claim.collector, (None, 0))
-    if known is None or now_ms - since_ms > KNOWN_FOR_MS:
-        known = await desk.ask(enrolment.find_collector, claim.collector)
+    why = ""
+    if known is not None and 0 <= now_ms - since_ms <= KNOWN_FOR_MS:
+        why = await _refusal(request, claim, known, now_ms)
+    if known is None or why or not 0 <= now_ms - since_ms <= KNOWN_FOR_MS:
+        if why and now_ms - since_ms < ASK_AGAIN_MS:
+            return refuse(401, why)
+        known = await desk.ask(enrolment.find_collector, claim.collector)  # its key may have been renewed
         if known is None:
             _known.pop(claim.collector, None)
             return refuse(401, "this collector is not enrolled, or was revoked", "Enrol this machine again.")
         if len(_known) >= KNOWN_MAX:
             _known.clear()
         _known[claim.collector] = (known, now_ms)
-    why = refusal(
-        claim, known.public_key, method=request.method, path=request.path, body=request.body, now_ms=now_ms
-    )
+        why = await _refusal(request, claim, known, now_ms)
     if why:
-        _known.pop(claim.collector, None)  # the key may have been rotated
         return refuse(401, why)
     if now_ms - _seen_ms.get(known.id, 0) > KNOWN_FOR_MS:
         if len(_seen_ms) >= KNOWN_MAX:
@@ -123,6 +132,19 @@ async def _who(request: DoorRequest, desk: Desk) -> KnownCollector | DoorAnswer:
         _seen_ms[known.id] = now_ms
         await desk.ask(enrolment.note_seen, known.id, now=desk.clock.now())
     return known
+
+
+async def _refusal(request: DoorRequest, claim: Claim, known: KnownCollector, now_ms: int) -> str:
+    check = partial(
+        refusal,
+        claim,
+        known.public_key,
+        method=request.method,
+        path=request.path,
+        body=request.body,
+        now_ms=now_ms,
+    )
+    return check() if len(request.body) < SMALL_BYTES // 4 else await asyncio.to_thread(check)
 
 
 async def _observations(request: DoorRequest, desk: Desk, collector: KnownCollector) -> DoorAnswer:
@@ -143,8 +165,32 @@ async def _observations(request: DoorRequest, desk: Desk, collector: KnownCollec
             body=request.body,
         )
     )
+    strangers = await _strangers(batch, desk, collector.client)
     await desk.queue.append_async(frame)
-    return answer_json(200, {"accepted": batch.number})
+    answer: dict[str, Any] = {"accepted": batch.number}
+    if strangers:  # the decoder takes the rest
+        answer["rejected"] = [
+            {
+                "record": f"observations[{index}]",
+                "reason": f"{asset} is no asset of this collector's client",
+            }
+            for index, asset in strangers
+        ]
+    return answer_json(200, answer)
+
+
+async def _strangers(batch: Batch, desk: Desk, client: str) -> list[tuple[int, str]]:
+    """Observations of assets that are not of the client, by their place in the batch."""
+    named = {part.asset for part in batch.observations if part.asset}
+    unknown = sorted(named - _own_assets.get(client, set()))
+    if not unknown:
+        return []
+    found: set[str] = await desk.ask(enrolment.find_assets, client, unknown)
+    if len(_own_assets) >= KNOWN_MAX or len(_own_assets.get(client, ())) >= KNOWN_MAX:
+        _own_assets.clear()
+    _own_assets.setdefault(client, set()).update(found)
+    missing = set(unknown) - found
+    return [(index, part.asset) for index, part in enumerate(batch.observations) if part.asset in missing]
 
 
 def _read_batch(body: bytes) -> Batch:
@@ -177,6 +223,16 @@ def _read_key(text: str) -> bytes:
     if len(key) != 32:
         raise ValueError("an ed25519 key has 32 bytes")
     return key
+
+
+def _printable(text: str, most: int) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:most].strip()
+
+
+def _addresses(given: list[str]) -> list[str]:
+    """The addresses among what was given, each in its one spelling. Raises ValueError for anything else."""
+    found = dict.fromkeys(ip_address(text) for text in given[:ADDRESSES_MAX])
+    return [str(address) for address in found if not (address.is_loopback or address.is_link_local)]
 
 
 def _note(request: DoorRequest, desk: Desk, reason: str, *, raw: bytes, **more: Any) -> None:

@@ -1,0 +1,96 @@
+"""What was seen and is not on disk yet: bounded, the oldest give way. Safe for several threads."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from forestall.kernel.observations import LogRecord, Outcome, Sample, Snapshot
+
+SAMPLES_MAX = 200_000
+LOGS_MAX = 100_000
+SNAPSHOTS_MAX = 500
+OUTCOMES_MAX = 50_000
+
+
+@dataclass(slots=True)
+class Heap:
+    """Observations in the order in which they came, and the looks' memory up to them."""
+
+    samples: list[Sample] = field(default_factory=list)
+    logs: list[LogRecord] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcomes_by_asset(self) -> dict[str, list[Outcome]]:
+        """Outcomes of each asset."""
+        found: dict[str, list[Outcome]] = {}
+        for asset, outcome in self.outcomes:
+            found.setdefault(asset, []).append(outcome)
+        return found
+
+
+class Seen:
+    """The heap that grows while the one before is written to disk."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._heap = Heap()
+        self.log_chars = 0
+
+    def add(
+        self,
+        *,
+        samples: Sequence[Sample] = (),
+        logs: Sequence[LogRecord] = (),
+        snapshots: Sequence[Snapshot] = (),
+        outcomes: Sequence[tuple[str, Outcome]] = (),
+        memory: dict[str, Any] | None = None,
+    ) -> int:
+        """Add to the heap; how many of the oldest had to give way."""
+        with self._lock:
+            self._heap.samples += samples
+            self._heap.logs += logs
+            self._heap.snapshots += snapshots
+            self._heap.outcomes += outcomes
+            if memory is not None:
+                self._heap.memory = memory
+            self.log_chars += sum(len(one.message) for one in logs)
+            return self._trim()
+
+    def take(self) -> Heap:
+        """All of it; the heap is empty then."""
+        with self._lock:
+            heap, self._heap = self._heap, Heap(memory=self._heap.memory)
+            self.log_chars = 0
+            return heap
+
+    def put_back(self, heap: Heap) -> int:
+        """What could not be written comes before what was seen since; how many had to give way."""
+        with self._lock:
+            since = self._heap
+            self._heap = Heap(
+                heap.samples + since.samples,
+                heap.logs + since.logs,
+                heap.snapshots + since.snapshots,
+                heap.outcomes + since.outcomes,
+                since.memory,
+            )
+            self.log_chars += sum(len(one.message) for one in heap.logs)
+            return self._trim()
+
+    def _trim(self) -> int:
+        heap = self._heap
+        lost = 0
+        for rows, most in (
+            (heap.samples, SAMPLES_MAX),
+            (heap.logs, LOGS_MAX),
+            (heap.snapshots, SNAPSHOTS_MAX),
+            (heap.outcomes, OUTCOMES_MAX),
+        ):
+            over = max(0, len(rows) - most)
+            del rows[:over]
+            lost += over
+        return lost
