@@ -1,4 +1,4 @@
-"""Builds the front end into src/forestall/web/static/dist (ignored by git) from pinned packages: no Node, no CDN.
+"""Builds the front end into src/forestall/web/static/dist (ignored by git) from pinned packages: no Node.
 
 Runs as hatchling's build hook, and by itself (`make assets`) after a template or style was edited.
 """
@@ -17,6 +17,8 @@ except ImportError:  # run by itself, without the build back end
 
 REVIEWED = {  # SHA-256 of the third-party files that are handed to browsers
     "uplot.iife.min.js": "2d27e8ad3d228164525ce213f9dc716f39b4e3aee0cc773fb3491c96cf4921a2",
+    "uplot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    "htmx-2.min.js": "71ea67185bfa8c98c39d31717c6fce5d852370fcdfd129db4543774d3145c0de",
 }
 
 
@@ -32,7 +34,7 @@ def take(source: Path, target: Path) -> None:
     """Copy a reviewed third-party file; a file that was not reviewed stops the build."""
     data = source.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    if REVIEWED.get(source.name, digest) != digest:
+    if REVIEWED[source.name] != digest:
         raise SystemExit(f"{source} is not the file that was reviewed (sha256 {digest})")
     target.write_bytes(data)
 
@@ -53,8 +55,8 @@ def build(root: Path) -> None:
     for script in (web / "assets").glob("*.js"):
         (dist / script.name).write_text(rjsmin.jsmin(script.read_text()))
     font = dist / "inter.woff2"
-    if not font.exists():
-        source = package_dir("fontpkg_inter") / "files" / "Inter[opsz,wght].ttf"
+    source = package_dir("fontpkg_inter") / "files" / "Inter[opsz,wght].ttf"
+    if not font.exists() or font.stat().st_mtime < source.stat().st_mtime:  # takes seconds
         instance = instancer.instantiateVariableFont(ttLib.TTFont(source), {"opsz": 14, "wght": (400, 700)})
         whole = dist / "inter.ttf"
         instance.save(whole)
@@ -73,12 +75,15 @@ def build(root: Path) -> None:
     executable = str(tailwind) if tailwind.exists() else shutil.which("tailwindcss")
     if executable is None:
         raise SystemExit("tailwindcss is not installed: run make install")
-    subprocess.run(
+    done = subprocess.run(
         [executable, "-i", str(web / "assets/app.css"), "-o", str(dist / "app.css"), "--minify"],
-        check=True,
+        check=False,
         cwd=root,
         capture_output=True,
+        text=True,
     )
+    if done.returncode:
+        raise SystemExit(f"the style sheet cannot be built:\n{done.stderr}")
 
 
 class AssetsHook(BuildHookInterface):  # type: ignore[misc]
