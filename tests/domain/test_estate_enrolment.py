@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from estate_factories import EVERYTHING, make_asset, make_client, make_site, scope_for
 
+from estate_factories import EVERYTHING, make_asset, make_client, make_site, scope_for
 from forestall.estate import enrolment
 from forestall.estate.enrolment import NotEnrolled
 from forestall.estate.models import Asset, Client, Collector, EnrolmentToken, Probe

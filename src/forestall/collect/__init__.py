@@ -1,1 +1,1 @@
-"""The eyes and ears: probes ask, listeners receive, the host is looked at. No Django: this is also the agent."""
+"""The eyes and ears: probes ask, listeners receive, the agent looks at its machine. Knows no Django."""
