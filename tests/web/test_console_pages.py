@@ -10,12 +10,13 @@ from django.utils import timezone
 import console_seed
 from console_pages import filled, page_addresses
 from console_seed import PASSWORD, Seeded
-from estate_factories import make_client, make_person
+from estate_factories import START, make_asset, make_client, make_person
 from forestall.alerts.models import Alert, Channel, Window
 from forestall.estate.models import ApiToken, Asset, Client, EnrolmentToken, Person
 from forestall.estate.values import Role
 from forestall.findings.models import Override
 from forestall.tickets.models import Effort, Entry, Ticket
+from road_factories import Road, transition
 
 pytestmark = pytest.mark.django_db
 
@@ -309,3 +310,31 @@ def test_a_technician_manages_no_people(sign_in: Callable[..., Browser]) -> None
     assert browser.post("/spec/override", {}).status_code == 403
     assert browser.post("/collectors/", {"client": make_client().pk}).status_code in (200, 403)
     assert not EnrolmentToken.objects.exists()
+
+
+def test_the_worst_clients_come_first_whatever_their_name(sign_in: Callable[..., Browser]) -> None:
+    for number in range(12):
+        make_client(f"Aa {number:02}")
+    last = make_client("Zz Works")
+    Road().feed(transition(make_asset(last), at=START))
+    text = sign_in().get("/").content.decode()
+    assert text.index("Zz Works") < text.index("Aa 00") and "Aa 11" not in text
+
+
+def test_clients_are_paged(sign_in: Callable[..., Browser]) -> None:
+    for number in range(205):
+        make_client(f"Client {number:03} Ltd")
+    browser = sign_in()
+    first = browser.get("/clients/").content.decode()
+    assert "Client 199 Ltd" in first and "Client 200 Ltd" not in first and "?after=Client%20199" in first
+    second = browser.get("/clients/", {"after": "Client 199 Ltd"}).content.decode()
+    assert "Client 204 Ltd" in second and "Client 199 Ltd" not in second
+
+
+def test_a_ticket_about_an_asset_of_ones_own(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    browser = sign_in(role=Role.TECHNICIAN, clients=(mine,))
+    text = browser.get("/tickets/new", {"asset": seeded.ids["asset"]}).content.decode()
+    assert "srv-fairway" in text
+    text = browser.get("/tickets/new", {"asset": seeded.foreign["asset"]}).content.decode()
+    assert "harbor" not in text.lower()

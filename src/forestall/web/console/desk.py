@@ -182,7 +182,8 @@ def ticket_new(request: Asked) -> HttpResponse:
             return redirect("ticket", ticket=made[0])
     given = given or request.GET
     asset = estate.find_asset(request.scope, given["asset"]) if given.get("asset") else None
-    clients = [asset.client] if asset else estate.list_clients(request.scope)
+    client = asset.client if asset else estate.find_client(request.scope, given.get("client", ""))
+    clients = [client] if client and request.method == "GET" else estate.list_clients(request.scope)
     context = {"nav": "tickets", "clients": clients, "given": given, "asset": asset}
     return render(request, "console/ticket_new.html", context)
 

@@ -10,6 +10,8 @@ from forestall.alerts import queries as alerts
 from forestall.collect.asking import PROBES
 from forestall.configs import queries as configs
 from forestall.estate import actions, queries
+from forestall.estate.models import Client
+from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
 from forestall.findings import queries as findings
 from forestall.judge.values import State
@@ -29,6 +31,9 @@ HOURS = (1, 6, 24, 168)
 FIRST_CHARTS = ("cpu.used_ratio", "memory.used_ratio", "disk.used_ratio", "load.per_core", "probe.took_ms")
 CHARTS_MAX = 24
 LINES = 50
+CLIENTS_SHOWN = 10
+CLIENTS_A_PAGE = 200
+BEGINNING = 3  # with fewer assets the empty overview says what to do next
 
 
 @needs("findings:read")
@@ -37,8 +42,7 @@ def overview(request: Asked) -> HttpResponse:
     scope, now = request.scope, timezone.now()
     numbers = alerts.overview(scope, now=now)
     worst = [state.value for state in State if state not in (State.IN_SPEC, State.DRIFTING, State.SILENT)]
-    clients = queries.list_clients(scope)
-    at_risk = sorted(clients, key=lambda client: -_wrong(numbers.per_client.get(client.pk, {})))
+    wrong_of = {client: _wrong(states) for client, states in numbers.per_client.items()}
     return render(
         request,
         "console/overview.html",
@@ -50,11 +54,21 @@ def overview(request: Asked) -> HttpResponse:
             "drifting": findings.list_open(scope, states=[State.DRIFTING.value], most=10).items,
             "prevented": alerts.prevented(scope, now=now)[:5],
             "alerts": alerts.list_open(scope, most=10).items,
-            "clients": [(client, _wrong(numbers.per_client.get(client.pk, {}))) for client in at_risk[:10]],
+            "clients": [(client, wrong_of.get(client.pk, 0)) for client in _at_risk(scope, wrong_of)],
+            "wrong_clients": sum(1 for wrong in wrong_of.values() if wrong),
             "wrong_total": _wrong(numbers.findings) - numbers.findings.get("silent", 0),
-            "asset_total": sum(getattr(client, "asset_count", 0) for client in clients),
+            "beginning": BEGINNING - len(queries.list_assets(scope, limit=BEGINNING)),
         },
     )
+
+
+def _at_risk(scope: Scope, wrong_of: dict[str, int]) -> list[Client]:
+    """The clients with the most that is wrong, then others by name."""
+    worst = sorted(wrong_of, key=lambda client: -wrong_of[client])[:CLIENTS_SHOWN]
+    narrow = Scope(scope.actor, clients=frozenset(client for client in worst if scope.sees(client)))
+    found = {client.pk: client for client in queries.list_clients(narrow)}
+    found |= {client.pk: client for client in queries.list_clients(scope, limit=CLIENTS_SHOWN)}
+    return sorted(found.values(), key=lambda client: -wrong_of.get(client.pk, 0))[:CLIENTS_SHOWN]
 
 
 def _wrong(states: dict[str, int]) -> int:
@@ -72,8 +86,16 @@ def client_list(request: Asked) -> HttpResponse:
         )
         return redirect("clients")
     per_client = findings.count_open(request.scope).per_client
-    rows = [(client, _wrong(per_client.get(client.pk, {}))) for client in queries.list_clients(request.scope)]
-    return render(request, "console/clients.html", {"nav": "clients", "rows": rows})
+    clients = queries.list_clients(
+        request.scope, after=request.GET.get("after", ""), limit=CLIENTS_A_PAGE + 1
+    )
+    shown = clients[:CLIENTS_A_PAGE]
+    context = {
+        "nav": "clients",
+        "rows": [(client, _wrong(per_client.get(client.pk, {}))) for client in shown],
+        "next": shown[-1].name if len(clients) > CLIENTS_A_PAGE else "",
+    }
+    return render(request, "console/clients.html", context)
 
 
 @needs("estate:read")
