@@ -22,6 +22,7 @@ HEAD_BYTES = 1024
 FIRST_BYTES = 64 << 10
 QUIET_S = 30.0
 PLACES_MAX = 12
+MISSED_MAX = 3
 SIBLINGS_MAX = 500
 _ROTATED = re.compile(r"[.-]\d[\dTZ:._-]*?(\.gz)?")
 
@@ -179,8 +180,11 @@ def _open(path: Path) -> IO[bytes]:
 def _take_rotated(result: Followed, path: Path, place: Place, left: tuple[int, int], now_s: float) -> None:
     """Read on in a file that has another name now; it is kept until it is quiet and read to its end."""
     where = _locate(path, place)
-    if where is None:
-        return  # removed: what was not read of it is gone
+    if where is None:  # being renamed at this moment, or removed: then what was not read of it is gone
+        missed = place.get("missed", 0) + 1
+        if missed <= MISSED_MAX:
+            result.places.append(place | {"missed": missed})
+        return
     dead = (
         where.path.suffix == ".gz" or where.inode != place["inode"] or now_s - where.mtime_ns / 1e9 > QUIET_S
     )
@@ -215,6 +219,7 @@ def _take(
     offset = place["offset"] + end
     file.seek(0)
     head = file.read(min(HEAD_BYTES, offset))
+    place = {name: value for name, value in place.items() if name != "missed"}
     return place | {
         "offset": offset,
         "head": len(head),
