@@ -17,6 +17,7 @@ from forestall.collect.asking import PROBES
 from forestall.configs import queries as configs
 from forestall.configs.actions import text_of
 from forestall.estate import access, actions, enrolment, queries
+from forestall.estate.models import Asset
 from forestall.estate.staffing import add_person
 from forestall.estate.values import RIGHTS, Role
 from forestall.findings import actions as finding_actions
@@ -27,12 +28,13 @@ from forestall.journal.actions import installation_signer
 from forestall.journal.seal import fingerprint
 from forestall.judge.check import say_level
 from forestall.judge.pack import load_packs
-from forestall.judge.rules import Book
+from forestall.judge.rules import Book, Rule
 from forestall.judge.shelf import builtin_packs
 from forestall.kernel.plugins import load
 from forestall.kernel.signs import read_sign
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, seen_or_404
+from forestall.web.console.overriding import fields_of, settings_of
 
 ROLES = ("store", "watch", "web", "guard", "agent")
 HOMES = (
@@ -58,6 +60,11 @@ def book() -> Book:
 @needs("findings:read")
 def spec(request: Asked) -> HttpResponse:
     """Packs and their rules in words, and where they are overridden."""
+    given = request.GET
+    asset = (
+        seen_or_404(lambda: queries.find_asset(request.scope, given["asset"])) if given.get("asset") else None
+    )
+    chosen = _rule(given.get("rule", ""), asset)
     context = {
         "nav": "spec",
         "packs": [
@@ -69,7 +76,10 @@ def spec(request: Asked) -> HttpResponse:
         ],
         "overrides": findings.list_overrides(request.scope),
         "clients": queries.list_clients(request.scope),
-        "rule": request.GET.get("rule", ""),
+        "rule": given.get("rule", ""),
+        "asset": asset,
+        "fields": fields_of(chosen) if chosen else [],
+        "open_pack": chosen.pack if chosen else book().packs[0].name,
     }
     return render(request, "console/spec.html", context)
 
@@ -77,27 +87,27 @@ def spec(request: Asked) -> HttpResponse:
 @needs("findings:write")
 def override(request: Asked) -> HttpResponse:
     """Other settings for a rule at a client or an asset."""
-    given = request.POST
-    try:
-        wanted = {"off": True} if given.get("off") else json.loads(given.get("settings") or "{}")
-        if not isinstance(wanted, dict):
-            raise ValueError("settings are an object")
-    except ValueError as error:
-        messages.error(
-            request,
-            f'The settings are not JSON: {error}. Write for example {{"breaking": {{"above": 0.99}}}}.',
-        )
-        return redirect("spec")
+    given, scope = request.POST, request.scope
+    name = given.get("rule", "")
+    asset = seen_or_404(lambda: queries.find_asset(scope, given["asset"])) if given.get("asset") else None
+    client = asset.client_id if asset else given.get("client", "")
     attempt(
         request,
         lambda: finding_actions.override_rule(
-            request.scope, given.get("rule", ""),
-            client=given.get("client", ""), asset=given.get("asset") or None, settings=wanted,
+            scope, name, client=client, asset=asset.pk if asset else None,
+            settings=settings_of(given.dict(), _rule(name, asset)),
             because=given.get("because", ""), now=timezone.now(), book=book(),
         ),
         "Overridden; it holds within a few seconds.",
     )  # fmt: skip
     return redirect("spec")
+
+
+def _rule(name: str, asset: Asset | None) -> Rule | None:
+    """The rule of that name, as the asset's kind has it."""
+    if asset is not None:
+        return book().rules_for(asset.kind).get(name)
+    return next(iter(book().named(name)), None)
 
 
 @needs("findings:write")
