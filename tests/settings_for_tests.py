@@ -1,14 +1,16 @@
-"""Settings of the tests: those of the product, in a data directory of this run's own."""
+"""Settings of the tests: those of the product, in a data directory of this worker's own."""
 
 import os
 import tempfile
 from pathlib import Path
 
-if "TESTS_OF_FORESTALL_HOME" not in os.environ:  # helpers that tests start inherit it
-    os.environ["TESTS_OF_FORESTALL_HOME"] = tempfile.mkdtemp(prefix="forestall-tests-")
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+_home = f"TESTS_OF_FORESTALL_HOME_{_worker}"  # a process that a test starts inherits its worker's
+if _home not in os.environ:
+    os.environ[_home] = tempfile.mkdtemp(prefix="forestall-tests-")
 for _name in [name for name in os.environ if name.startswith("FORESTALL_")]:
     del os.environ[_name]
-os.environ["FORESTALL_DATA"] = os.environ["TESTS_OF_FORESTALL_HOME"]
+os.environ["FORESTALL_DATA"] = os.environ[_home]
 
 from forestall.kernel.datadir import DataDir  # noqa: E402
 

@@ -128,10 +128,14 @@ def test_killed_cut_off_and_rotated_under_it_delivers_every_line_once(tmp_path: 
                 before = len(lines(data))
                 write(20)
                 until(lambda before=before: len(lines(data)) > before, "lines arrive after a kill")  # type: ignore[misc]
+    spool = home / "spool"
+    waiting = {path.name: path.stat().st_size for path in spool.iterdir()}
     with agent(home) as process:  # the server is away
         write(40)
-        spool = home / "spool"
-        until(lambda: any("batch" in path.name for path in spool.iterdir()), "batches wait on disk")
+        until(
+            lambda: {path.name: path.stat().st_size for path in spool.iterdir()} != waiting,
+            "more batches wait on disk",
+        )
         log.rename(tmp_path / "app.log.1")
         write(40)
         time.sleep(0.1)
