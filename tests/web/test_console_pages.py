@@ -245,6 +245,27 @@ def test_overriding_a_rule(seeded: Seeded, sign_in: Callable[..., Browser]) -> N
     assert not Override.objects.filter(pk=row.pk).exists()
 
 
+def test_overriding_a_limit_at_an_asset(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser, asset = sign_in(), seeded.ids["asset"]
+    text = browser.get("/spec/", {"rule": "memory-short", "asset": asset}).content.decode()
+    assert 'name="level.out_of_spec.above" value="97%"' in text
+    given = {"rule": "memory-short", "asset": asset, "because": "A cache by design."}
+    browser.post("/spec/override", given | {"level.out_of_spec.above": "98%", "level.drifting.above": "92%"})
+    row = Override.objects.get(rule="memory-short")
+    assert row.asset_id == asset and row.settings == {"out_of_spec": {"above": "98%"}}
+    assert "nothing differs" in said(browser.post("/spec/override", given))
+
+
+def test_a_foreign_asset_cannot_be_overridden(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    browser = sign_in(role=Role.TECHNICIAN, clients=(mine,))
+    given = {"rule": "memory-short", "asset": seeded.foreign["asset"], "off": "1", "because": "x"}
+    assert browser.post("/spec/override", given).status_code == 404
+    assert browser.get("/spec/", {"rule": "x", "asset": seeded.foreign["asset"]}).status_code == 404
+    given = {"rule": "memory-short", "client": seeded.foreign["client"], "off": "1", "because": "x"}
+    assert browser.post("/spec/override", given).status_code == 404
+
+
 @pytest.mark.parametrize("settings", ["{", "[1]", '{"nonsense": 1}', '{"drifting": {"above": "lots"}}'])
 def test_a_wrong_override_is_refused_in_words(
     settings: str, seeded: Seeded, sign_in: Callable[..., Browser]
@@ -329,6 +350,17 @@ def test_clients_are_paged(sign_in: Callable[..., Browser]) -> None:
     assert "Client 199 Ltd" in first and "Client 200 Ltd" not in first and "?after=Client%20199" in first
     second = browser.get("/clients/", {"after": "Client 199 Ltd"}).content.decode()
     assert "Client 204 Ltd" in second and "Client 199 Ltd" not in second
+
+
+def test_assets_are_paged(sign_in: Callable[..., Browser]) -> None:
+    client = make_client()
+    for number in range(203):
+        make_asset(client, f"asset {number:03}")
+    browser = sign_in()
+    first = browser.get("/assets/")
+    assert "asset 199" in first.content.decode() and "asset 200" not in first.content.decode()
+    second = browser.get("/assets/", {"after": first.context["next"]}).content.decode()
+    assert "asset 202" in second and "asset 199" not in second
 
 
 def test_a_ticket_about_an_asset_of_ones_own(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:

@@ -251,6 +251,7 @@ def logs(request: Asked) -> HttpResponse:
         "span": span,
         "spans": list(SPANS),
         "asset": asset,
+        "from_ms": from_ms,
     }
     where = {
         "clients": clients_of_scope(request.scope),

@@ -33,6 +33,7 @@ CHARTS_MAX = 24
 LINES = 50
 CLIENTS_SHOWN = 10
 CLIENTS_A_PAGE = 200
+ASSETS_A_PAGE = 200
 BEGINNING = 3  # with fewer assets the empty overview says what to do next
 
 
@@ -160,14 +161,24 @@ def client_add(request: Asked, client: str, what: str) -> HttpResponse:
 
 @needs("estate:read")
 def asset_list(request: Asked) -> HttpResponse:
-    """All assets, by words and kind."""
+    """All assets, by words and kind; a page is by name, the worst of it first."""
     words, kind = request.GET.get("q", ""), request.GET.get("kind", "")
-    rows = queries.list_assets(request.scope, words=words, kind=kind, limit=200)
+    identifier, _, name = request.GET.get("after", "").partition(" ")
+    found = queries.list_assets(
+        request.scope,
+        words=words,
+        kind=kind,
+        after=(name, identifier) if name else None,
+        limit=ASSETS_A_PAGE + 1,
+    )
+    rows = found[:ASSETS_A_PAGE]
+    following = f"{rows[-1].pk} {rows[-1].name}" if len(found) > ASSETS_A_PAGE else ""
     states = findings.worst_states(request.scope, [asset.pk for asset in rows])
     rows.sort(key=lambda asset: -State(states.get(asset.pk, "in_spec")).concern)
     context = {
         "nav": "assets",
         "rows": rows,
+        "next": following,
         "states": states,
         "q": words,
         "kind": kind,
