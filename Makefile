@@ -36,7 +36,7 @@ check: install           ## fast checks for a developer
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m django makemigrations --check --dry-run --settings forestall.web.settings
-	$(BIN)/pytest tests/unit tests/house
+	$(BIN)/pytest -n 2 tests/unit tests/house
 
 lock:                    ## renew the pinned packages (needs uv)
 	uv pip compile -q requirements/run.in --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/run.lock

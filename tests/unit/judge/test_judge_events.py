@@ -294,3 +294,9 @@ def test_series_that_no_longer_come_are_forgotten() -> None:
     judge.tick(START + 8 * DAY + HOUR)
     assert judge.samples.held.series.count == 1
     assert BOOK.named("disk-full")
+
+
+def test_a_collector_is_called_silent_before_the_probes_that_it_asks() -> None:
+    """Else its probes would be told one by one before the one cause is known."""
+    rules = BOOK.rules_for("server")
+    assert rules["asset-silent"].levels[0].after_ms < rules["probe-silent"].levels[0].after_ms
