@@ -242,7 +242,7 @@ def logs(
     found = installation(data)
     from forestall.kernel.clock import from_ms
     from forestall.kernel.ids import to_number
-    from forestall.telemetry.client import Store, StoreUnavailable
+    from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
     from forestall.telemetry.scope import EVERY
     from forestall.telemetry.search import SearchError, search_logs
 
@@ -258,7 +258,7 @@ def logs(
         )  # fmt: skip
     except SearchError as error:
         raise Trouble(f"{error.message} (at character {error.position + 1})", "Correct the query.") from error
-    except StoreUnavailable as error:
+    except (StoreUnavailable, StoreRefused) as error:
         raise Trouble("the store does not answer", "Is Forestall running? See forestall doctor.") from error
     for line in reversed(page.lines):
         at = from_ms(line.at_ms).isoformat(timespec="milliseconds")

@@ -53,6 +53,8 @@ def bring_up(
                 f"{' and '.join(missing)} did not come up within {READY_WITHIN_S:.0f} s",
                 "What it said stands above; run forestall doctor.",
             )
+        if "store" in roles and not supervisor.stopping:
+            _make_tables(found)
         if with_agent and not supervisor.stopping:
             _enrol_this_machine(found)
             supervisor.add("agent", [sys.executable, "-m", "forestall.processes.role", "agent"])
@@ -156,6 +158,20 @@ def _gateway() -> str:
         if row[1] == "00000000" and int(row[3], 16) & 2:  # RTF_GATEWAY
             return str(ipaddress.ip_address(bytes.fromhex(row[2])[::-1]))
     return ""
+
+
+def _make_tables(found: Installation) -> None:
+    """The tables of telemetry, so that whoever looks from now on finds them."""
+    from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
+
+    store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
+    try:
+        store.wait_ready(READY_WITHIN_S)
+        store.ensure_schema()
+    except (StoreUnavailable, StoreRefused) as error:
+        raise Trouble(
+            f"the store cannot make its tables: {error}", "Look at its disk, then start again."
+        ) from error
 
 
 def _enrol_this_machine(found: Installation) -> None:
