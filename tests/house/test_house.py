@@ -70,7 +70,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_no_registry_hosts_and_no_paths_of_a_machine() -> None:
     wrong = re.compile(
-        r"pypi" + r"\.org|files\.pythonhosted|registry\.npmjs|--index-url|/opt/pypi|/work/(main|shared)"
+        r"pypi" + r"\.org|files\.pythonhosted|registry\.npmjs|--index-url|" + re.escape(f"{ROOT}/")
     )
     for path in our_files(".py", ".md", ".toml", ".lock", ".in", ".sh", ".yaml", "Makefile", ".ci/run"):
         if path == Path(__file__):
