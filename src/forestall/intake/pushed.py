@@ -7,6 +7,7 @@ of kind `pushed`; routed by `intake.decode`. Pure.
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -134,7 +135,7 @@ def _stream(columns: PushedLogs | PushedSamples, names: tuple[str, ...]) -> byte
 _NUMBERS = frozenset(("at_ms", "severity", "facility", "value"))
 
 
-def _columns(part: memoryview, names: tuple[str, ...]) -> dict[str, object]:
+def _columns(part: memoryview, names: tuple[str, ...]) -> dict[str, Any]:
     if not len(part):
         return {}
     with pa.ipc.open_stream(part) as reader:
