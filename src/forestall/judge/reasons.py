@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from forestall.judge.metrics import find_metric
 from forestall.judge.rules import Level, Op, Rule
 from forestall.judge.values import JudgedChange
 from forestall.kernel.clock import from_ms
-from forestall.kernel.words import say_bytes, say_duration, say_list, say_number, say_quantity
+from forestall.kernel.words import say_duration, say_list, say_quantity
 
 LINE_MAX_CHARS = 160
 HOLDS_LEAST_MS = 30_000  # shorter than that is said as "now", without a duration
@@ -25,15 +24,6 @@ def say_days(days: float) -> str:
 
 def say_value(rule: Rule, value: float) -> str:
     """A value in the unit of the rule's metric."""
-    metric = find_metric(rule.metric)
-    if metric is not None and metric.unit == "days":
-        return f"{math.floor(value)} days" if abs(value) >= 2 or value == 0 else say_days(value)
-    if metric is not None and metric.unit == "ms" and abs(value) >= 1000:
-        return say_duration(value / 1000)
-    if metric is not None and metric.unit == "bytes_per_s":
-        return say_bytes(value)
-    if metric is not None and metric.unit == "per_s":
-        return say_number(value)
     return say_quantity(rule.metric, value)
 
 

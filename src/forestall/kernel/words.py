@@ -1,6 +1,9 @@
 """How numbers are said to people, everywhere the same: `3 min`, `92.1%`, `1.4 GB`."""
 
+import math
 from collections.abc import Sequence
+
+ROUNDED_TO_1000 = 999.5  # from here on three digits would be written as 1e+03
 
 
 def say_duration(seconds: float) -> str:
@@ -39,13 +42,15 @@ def say_number(value: float) -> str:
     """A plain number without noise: `3`, `0.25`, `1,204`."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.1f}"
+    return f"{value:,.3g}" if abs(value) < ROUNDED_TO_1000 else f"{value:,.1f}"
 
 
 def say_quantity(metric: str, value: float) -> str:
-    """A value in the unit that its metric's name ends in (`…_bytes`, `…_ratio`, `…_s`, `…_ms`, `…_days`)."""
-    unit = metric.rsplit("_", 1)[-1].rsplit(".", 1)[-1]
-    match unit:
+    """A value in the unit that its metric's name ends in: `…_bytes`, `…_ratio`, `…_s`, `…_ms`, `…_celsius`,
+    `…days` (also `…days_left`; whole days, rounded down), and each of them with `…_per_s`."""
+    if metric.endswith("per_s"):
+        return f"{say_quantity(metric.removesuffix('per_s').rstrip('._'), value)}/s"
+    match metric.removesuffix("_left").rsplit("_", 1)[-1].rsplit(".", 1)[-1]:
         case "bytes":
             return say_bytes(value)
         case "ratio":
@@ -53,9 +58,10 @@ def say_quantity(metric: str, value: float) -> str:
         case "s" | "seconds":
             return say_duration(value)
         case "ms":
-            return f"{value:.3g} ms"
+            return f"{value:.3g} ms" if abs(value) < ROUNDED_TO_1000 else say_duration(value / 1000)
         case "days":
-            return f"{say_number(round(value, 1))} days"
+            whole = value == 0 or abs(value) >= 2
+            return f"{math.floor(value)} days" if whole else say_duration(value * 86_400)
         case "celsius":
             return f"{say_number(round(value, 1))} °C"
     return say_number(value)

@@ -84,9 +84,7 @@ def duration(seconds: Any) -> str:
 
 @register.filter
 def quantity(value: float, metric: str) -> str:
-    """A value in its metric's unit; a rate in the unit per second."""
-    if metric.endswith("_per_s"):
-        return f"{say_quantity(metric.removesuffix('_per_s'), value)}/s"
+    """A value in its metric's unit."""
     return say_quantity(metric, value)
 
 
