@@ -178,7 +178,7 @@ def list_deliveries(
 
 
 def count_waiting(scope: Scope) -> int:
-    """How many messages wait to be sent (the measure forestall.deliveries_waiting)."""
+    """How many messages wait to be sent."""
     return seen(Delivery, scope).filter(state="due").count()
 
 

@@ -244,7 +244,8 @@ class _Line:
 
 
 class Asker:
-    """Carries out orders. `deliver(order, outcome)` is called in the event loop and must not block.
+    """Carries out orders. `deliver(order, outcome)` is called in the event loop and must not block;
+    what it fails to take is counted in `lost`, and shown by whoever runs the asker.
 
     Make it, then `await run(stop)`; `update` changes the orders at any time.
     """
@@ -263,7 +264,7 @@ class Asker:
         self.deliver = deliver
         self.now_ms = now_ms
         self.probes = load(PROBES) if probes is None else probes
-        self.asked = self.failed = self.skipped = 0
+        self.asked = self.failed = self.skipped = self.lost = 0
         self._orders = _by_id(orders)
         self._lines: dict[str, _Line] = {}
         self._slots = asyncio.Semaphore(concurrent)
@@ -273,15 +274,6 @@ class Asker:
     def full(self) -> bool:
         """Whether as many are being asked as may be at once."""
         return self._slots.locked()
-
-    def numbers(self) -> dict[str, int]:
-        """For this process's sign of life."""
-        return {
-            "probes": len(self._orders),
-            "asked": self.asked,
-            "failed": self.failed,
-            "skipped": self.skipped,
-        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Carry out the orders until `stop` is set."""
@@ -350,6 +342,7 @@ class Asker:
         try:
             self.deliver(order, outcome)
         except Exception:
+            self.lost += 1
             log.exception("an outcome of %s %s could not be handed on", order.kind, order.target)
 
 

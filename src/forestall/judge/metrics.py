@@ -135,8 +135,9 @@ METRICS = _listed(
     ("forestall.rejected_count", "input from {item} was rejected"),
     ("forestall.store_delay_s", "the store lags behind by {value}"),
     ("forestall.udp_dropped_count", "the system dropped datagrams before they could be read"),
+    ("forestall.outcomes_lost_count", "outcomes of probes could not be handed on"),
     ("forestall.role_up", "the role {item} is down"),
-    ("forestall.deliveries_waiting", "{value} messages wait to be delivered"),
+    ("forestall.delivery_late_s", "the oldest message that is due is {value} late"),
 )
 
 

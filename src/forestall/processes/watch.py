@@ -17,7 +17,6 @@ from forestall.processes.setup import Installation, start_django
 TURN_S = 20.0  # a judge's loop that has not turned for so long is wedged: no sign of life is given
 DESK_EVERY_S = 0.5
 OWN_EVERY_S = 10.0
-ORDERS_EVERY_S = 10.0
 CHECKPOINT_EVERY_S = 60.0
 RETENTION_EVERY_S = 6 * 3600.0
 STORE_READY_S = 60.0
@@ -38,6 +37,7 @@ class Watch:
 
     def __init__(self, found: Installation) -> None:
         from forestall.alerts.reader import StoreReader
+        from forestall.estate.enrolment import server_orders
         from forestall.estate.first_use import itself
         from forestall.estate.tenancy import system_scope
         from forestall.intake.actions import record_rejections
@@ -50,6 +50,7 @@ class Watch:
         from forestall.judge.shelf import builtin_packs
         from forestall.processes.feeding import Feeder
         from forestall.processes.judging import Judging
+        from forestall.processes.probing import Probing
         from forestall.processes.road import Road
         from forestall.processes.storing import Storing
         from forestall.telemetry.client import Store
@@ -66,6 +67,7 @@ class Watch:
         self.itself = itself()
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
         self.accept = QueueAccept(self.queue, self.clock)
+        self.probing = Probing(self.feeder.feed, lambda: _in_database(server_orders))
         self.judging = Judging(Judge(book), Road(StoreReader(self.store, book.texts)), self.clock)
         self.storing = Storing(self.store)
         self.pump = Pump(
@@ -101,20 +103,15 @@ class Watch:
 
     async def _listen(self) -> None:
         """Listeners and the server's probes, until SIGTERM."""
-        from forestall.collect.asking import Asker
         from forestall.collect.listeners import syslog
-        from forestall.collect.reach import of_server
 
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         given = {"host": self.found.config.syslog_host, "port": self.found.config.port("syslog")}
-        waiting: list[tuple[Any, Any]] = []
-        asker = Asker([], of_server(), lambda order, outcome: waiting.append((order, outcome)))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(syslog.listen(syslog.SPEC.read(given), self.accept, stop))
-            tasks.create_task(asker.run(stop))
-            tasks.create_task(self._order(asker, waiting, stop))
+            tasks.create_task(self.probing.run(stop))
             tasks.create_task(self._first_sign(stop))
 
     async def _first_sign(self, stop: asyncio.Event) -> None:
@@ -124,29 +121,6 @@ class Watch:
                 break
             await asyncio.sleep(0.02)
         self.heart.start()
-
-    async def _order(self, asker: Any, waiting: list[tuple[Any, Any]], stop: asyncio.Event) -> None:
-        """Renew the server's orders, and feed what was asked."""
-        from forestall.collect.asking import ProbeOrder
-        from forestall.estate.enrolment import server_orders
-
-        client_of: dict[str, str] = {}
-        due = 0.0
-        while not stop.is_set():
-            if time.monotonic() >= due:
-                due = time.monotonic() + ORDERS_EVERY_S
-                rows = await asyncio.to_thread(_in_database, server_orders)
-                client_of = {row["id"]: row.pop("client") for row in rows}
-                asker.update([ProbeOrder(**row) for row in rows])
-            taken, waiting[:] = list(waiting), []
-            by_client: dict[str, list[Observations]] = {}
-            for order, outcome in taken:
-                if order.id in client_of:
-                    part = Observations(asset=order.asset, outcomes=[outcome])
-                    by_client.setdefault(client_of[order.id], []).append(part)
-            for client, observed in by_client.items():
-                await asyncio.to_thread(self.feeder.feed, client, observed)
-            await asyncio.sleep(DESK_EVERY_S)
 
     def _desk_loop(self) -> None:
         """Deliver what is due; sign the journal; keep what is to be kept."""
@@ -181,6 +155,8 @@ class Watch:
 
     def _own_loop(self) -> None:
         """Forestall's own numbers, as observations of the asset that stands for itself."""
+        from forestall.intake.values import QueueFull
+
         while not self.stop.wait(OWN_EVERY_S if self.numbers else 1.0):
             gauges = self.pump.gauges()
             late_s = _in_database(_delivery_late_s, self.clock.now())
@@ -192,6 +168,7 @@ class Watch:
                 "rejected_count": gauges.rejected_count,
                 "udp_dropped_count": self.accept.counters["udp_dropped"],
                 "syslog_received_count": self.accept.counters["received"],
+                "outcomes_lost_count": self.probing.lost,
                 "delivery_late_s": late_s,
             }
             now_ms = to_ms(self.clock.now())
@@ -202,7 +179,10 @@ class Watch:
                 sign = read_sign(self.found.data.run, role)
                 up = sign is not None and sign.age_s(now_s) < TURN_S
                 samples.append(Sample(now_ms, "forestall.role_up", role, float(up)))
-            self.feeder.feed(self.itself.client_id, [Observations(self.itself.pk, samples=samples)])
+            try:
+                self.feeder.feed(self.itself.client_id, [Observations(self.itself.pk, samples=samples)])
+            except QueueFull as full:  # the sign of life still has the numbers
+                log.warning("Forestall's own numbers are not kept: %s", full)
 
     def _demo_loop(self) -> None:
         """Feed the example clients, if there are any."""

@@ -252,6 +252,7 @@ def test_a_consumer_that_fails_does_not_stop_the_asking() -> None:
         watched.asker.deliver = broken
         await watched.run([order("one", interval_s=10)], 100)
         assert len(watched.begun["one"]) >= 9
+        assert watched.asker.lost == watched.asker.asked >= 9
 
     virtual(main)
 

@@ -18,7 +18,7 @@ from forestall.kernel.words import say_number, say_quantity
         ("probe.took_ms", 999.7, "1000 ms"),
         ("probe.took_ms", 12_345.0, "12 s"),
         ("certificate.days_left", 20.9, "20 days"),
-        ("certificate.days_left", 1.5, "36 h"),
+        ("certificate.days_left", 1.0, "24 h"),
         ("certificate.days_left", 0.0, "0 days"),
         ("disk.used_ratio", 0.942, "94.2%"),
         ("disk.free_bytes", 1.4e9, "1.4 GB"),

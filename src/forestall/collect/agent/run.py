@@ -102,7 +102,7 @@ class Agent:
             now_ms = _now_ms()
             numbers = {
                 "agent.spool_bytes": float(self.spool.size_bytes),
-                "agent.dropped_count": float(self.spool.dropped_total),
+                "agent.dropped_count": float(self.spool.dropped_total + self._asker.lost),
                 "agent.cpu_used_ratio": self._process.cpu_percent() / 100,
                 "agent.memory_bytes": float(self._process.memory_info().rss),
             }
