@@ -253,3 +253,34 @@ def test_the_journal_says_why_findings_are_one():
     body = json.loads(bytes(Entry.objects.get(kind="alert.opened").body))["body"]
     assert body["why_one"] == "it is away, which explains what hangs on it"
     assert len(body["findings"]) == 2
+
+
+def test_a_certificate_that_runs_out_and_is_not_trusted_is_told_once_and_its_recovery_too():
+    road, post, shop = Road(), Post(), make_asset(name="shop", kind="website")
+    make_channel()
+    road.feed(
+        transition(
+            shop,
+            State.OUT_OF_SPEC,
+            rule="certificate-runs-out",
+            item="shop.example:443",
+            metric="certificate.days_left",
+            reason="the certificate of shop.example:443 runs out in 2 days (limit 7 days).",
+        )
+    )
+    road.wait(30)
+    road.feed(transition(shop, State.OUT_OF_SPEC, rule="probe-failed", item="tls shop.example", at=road.now))
+    road.wait(30)
+    deliver_due(now=road.now, most=10, send=post)
+    assert post.steps == ["opened"]
+    assert Ticket.objects.count() == 1
+    assert Alert.objects.get().findings.count() == 2
+    for finding in list(shop.findings.order_by("opened_at")):
+        assert Alert.objects.get().recovered_at is None
+        end = transition(
+            shop, State.IN_SPEC, rule=finding.rule, item=finding.item, at=road.now, began=finding.began_at
+        )
+        road.feed(end)
+    deliver_due(now=road.now, most=10, send=post)
+    assert post.steps == ["opened", "recovered"]
+    assert Ticket.objects.get().status == "closed"

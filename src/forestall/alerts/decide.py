@@ -10,10 +10,11 @@ The rules, in the order in which they are decided:
 5. it recovers when none of its findings is open; that is told if and only if the opening was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from forestall.alerts import wording
+from forestall.alerts.answers import same_answer
 from forestall.alerts.grouping import REACH, Causes, chain, find_causes, group_findings, reach_key, sudden
 from forestall.alerts.values import (
     Change,
@@ -217,20 +218,26 @@ def _reshape(
         joined=joined,
         left=left,
         worse=alert.told_at is not None and severity != alert.severity,
-        more=not quiet and _is_news(alert, [f for f in live if f.id in joined], situation.now),
+        more=not quiet and _is_news(alert, live, joined, situation.now),
     )
 
 
-def _is_news(alert: Standing, joined: list[Wrong], now: datetime) -> bool:
+def _is_news(alert: Standing, live: list[Wrong], joined: Collection[str], now: datetime) -> bool:
     """Whether findings join that the person who was told long ago cannot know of; what an away asset
-    explains is no news."""
+    explains is no news, nor is what the same answer of a probe says besides."""
     if (
         alert.told_at is None
         or now - alert.told_at <= ADOPT_WITHIN
         or alert.cause_key == reach_key(alert.asset)
     ):
         return False
-    return any((finding.rule, finding.item) not in alert.seen for finding in joined)
+    known = [finding for finding in live if finding.id not in joined]
+    return any(
+        (finding.rule, finding.item) not in alert.seen
+        and not any(same_answer(finding, other) for other in known)
+        for finding in live
+        if finding.id in joined
+    )
 
 
 def _group_of(alert: Standing, causes: Causes) -> Group:

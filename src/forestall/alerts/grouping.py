@@ -2,22 +2,25 @@
 
 A finding with cause "reachability" on an asset explains every finding of that asset and of everything that
 hangs on it. Where at least SHARED_LEAST things behind one asset fail together and nothing is known of that
-asset itself, the cause is sought there. Otherwise the cause is the asset and the rule's family.
+asset itself, the cause is sought there. Otherwise the cause is the asset and the rule's family, and findings
+that stand on one answer of one probe have one cause whatever their rules.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from forestall.alerts.values import REACHABILITY, Group, Place, Situation, Wrong
+from forestall.alerts.answers import is_asked, same_answer
+from forestall.alerts.values import REACHABILITY, Group, Place, Situation, Standing, Wrong
 from forestall.judge.values import State
 
 SHARED_LEAST = 3
 SHARED_WITHIN = timedelta(seconds=120)  # neighbours that fail further apart have different causes
 CHAIN_MOST = 32
 REACH = "reach"
+PROBE_UP = "probe.up"
 
 
 def chain(asset: str, places: Mapping[str, Place]) -> list[Place]:
@@ -142,12 +145,18 @@ def group_findings(situation: Situation, causes: Causes, settled: Mapping[str, s
     """
     keyed: dict[str, list[Wrong]] = defaultdict(list)
     roots: dict[str, tuple[str, str]] = {}
+    told = {alert.id: alert for alert in situation.alerts}
+    asked: dict[str, list[Wrong]] = defaultdict(list)  # asset → findings that stand on answers of probes
+    for finding in situation.findings.values():
+        if finding.metric and is_asked(finding):
+            asked[finding.asset].append(finding)
     for finding in sorted(situation.findings.values(), key=lambda f: (f.opened_at, f.id)):
         if finding.id in settled or finding.asset not in situation.places:
             continue
         root = causes.known.get(finding.id)
         if root is None:
-            key, root, why = f"{finding.asset}/{family(finding.rule)}", finding.asset, "one thing, one kind"
+            others = [one for one in asked[finding.asset] if same_answer(one, finding)]
+            key, root, why = _own_cause(finding, others, settled=settled, told=told)
         elif root in causes.down:
             key, why = reach_key(root), "it is away, which explains what hangs on it"
         else:
@@ -164,3 +173,18 @@ def group_findings(situation: Situation, causes: Causes, settled: Mapping[str, s
         )
         for key, found in keyed.items()
     ]
+
+
+def _own_cause(
+    finding: Wrong, others: Sequence[Wrong], *, settled: Mapping[str, str], told: Mapping[str, Standing]
+) -> tuple[str, str, str]:
+    """Cause key, root and reason for what no other asset explains. `others` stand on the same answer (it may
+    be among them): what was told of the same answer takes it in, else it goes with the probe that failed."""
+    for other in sorted(others, key=lambda f: (f.opened_at, f.id)):
+        if other.id in settled:
+            alert = told[settled[other.id]]
+            return alert.cause_key, alert.asset, "one answer of one probe"
+    failed = [other for other in others if other.metric == PROBE_UP]
+    leading = min(failed, key=lambda f: (f.opened_at, f.id)) if failed else finding
+    why = "one thing, one kind" if leading is finding else "one answer of one probe"
+    return f"{finding.asset}/{family(leading.rule)}", finding.asset, why

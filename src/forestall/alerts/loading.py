@@ -128,6 +128,8 @@ def _wrong(row: Finding) -> Wrong:
         state=State(row.state),
         cause=row.cause,
         opened_at=row.opened_at,
+        began_at=row.began_at,
+        changed_at=row.changed_at,
         reason=row.reason,
         first_step=row.first_step,
         metric=row.metric,

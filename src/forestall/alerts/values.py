@@ -24,7 +24,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """An open finding that may be told."""
+    """An open finding that may be told. `began_at` and `changed_at` are in the data's time: when the
+    disagreement began, and when it last became worse or better."""
 
     id: str
     client: str
@@ -34,6 +35,8 @@ class Wrong:
     state: State
     cause: str
     opened_at: datetime
+    began_at: datetime
+    changed_at: datetime
     reason: str
     first_step: str = ""
     metric: str = ""

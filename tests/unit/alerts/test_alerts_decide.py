@@ -48,15 +48,18 @@ RECENT = timedelta(minutes=15)
 
 
 def wrong(name: str, asset: str, *, ago_s: float = 0, state: State = State.BREAKING, cause: str = "", **more):
+    opened_at = NOW - timedelta(seconds=ago_s)
     return Wrong(
         id=name,
         client=CLIENT,
         asset=asset,
         rule=more.pop("rule", "probe-fails"),
-        item="",
+        item=more.pop("item", ""),
         state=state,
         cause=cause,
-        opened_at=NOW - timedelta(seconds=ago_s),
+        opened_at=opened_at,
+        began_at=more.pop("began_at", opened_at),
+        changed_at=more.pop("changed_at", opened_at),
         reason=f"{asset} is wrong.",
         **more,
     )
@@ -305,6 +308,7 @@ class AlertLives(RuleBasedStateMachine):
         opened_at = here[0].opened_at if here else self.now
         self.wrong[finding] = Wrong(
             id=finding, client=CLIENT, asset=asset, rule=name, item="", state=state, opened_at=opened_at,
+            began_at=opened_at, changed_at=self.now,
             cause="reachability" if name == "unreachable" else "", reason=f"{asset} {name}",
         )  # fmt: skip
         self.settle()
