@@ -163,7 +163,9 @@ class Silence:
         self.last_tick_ms = now_ms
         over = (now_ms - self.base[:count] > self.limit[:count]) & ~self.silent[:count]
         taken: list[Transition] = []
-        for place in np.flatnonzero(over).tolist():
+        fallen = np.flatnonzero(over).tolist()
+        # a collector first, so that it explains what it asks
+        for place in sorted(fallen, key=lambda place: (not self._is_asset(place), place)):
             taken += self._fall_silent(place, now_ms)
         for place in sorted(self._explained):
             taken += self._still_silent(place, now_ms)
@@ -176,7 +178,7 @@ class Silence:
             return []
         self.silent[place] = True
         one.began_ms = int(self.base[place])
-        explained = one.by != 0 and now_ms - self.heard_ms.get(one.by, 0) > COLLECTOR_QUIET_MS
+        explained = one.by != 0 and self._is_quiet(one.by, now_ms)
         if explained:
             one.explained_ms = now_ms
             self._explained.add(place)
@@ -192,8 +194,7 @@ class Silence:
         rule, owner = self._rule(one)
         if one is None or rule is None or owner is None:
             return []
-        back_ms = self.heard_ms.get(one.by, 0)
-        if now_ms - back_ms > COLLECTOR_QUIET_MS:
+        if self._is_quiet(one.by, now_ms):
             one.explained_ms = now_ms
         if now_ms - one.explained_ms <= int(self.limit[place]):
             return []
@@ -201,6 +202,16 @@ class Silence:
         one.explained_ms = 0
         one.told = rule.levels[0].tells
         return [self._say(one, rule, owner, place=place, at_ms=now_ms, was=State.SILENT, explained=False)]
+
+    def _is_quiet(self, collector: int, now_ms: int) -> bool:
+        """Whether a collector is silent by its own rule, or was not heard for longer than one ever is."""
+        if any(self.silent[place] for place in self._of_asset.get(collector, ())):
+            return True
+        return now_ms - self.heard_ms.get(collector, 0) > COLLECTOR_QUIET_MS
+
+    def _is_asset(self, place: int) -> bool:
+        one = self.watched[place]
+        return one is not None and one.key[2] == "asset"
 
     def _say(
         self,

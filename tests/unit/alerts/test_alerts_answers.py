@@ -22,7 +22,8 @@ def wrong(
     rule = "probe-failed" if metric == "probe.up" else f"{name}-rule"
     return Wrong(
         id=name, client="client", asset="shop", rule=rule, item=item, state=State.OUT_OF_SPEC, cause="",
-        opened_at=began_at, began_at=began_at, changed_at=changed_at, reason=f"{item} is wrong.", metric=metric,
+        opened_at=began_at, began_at=began_at, changed_at=changed_at,
+        reason=f"{item} is wrong.", metric=metric,
     )  # fmt: skip
 
 

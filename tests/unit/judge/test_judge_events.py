@@ -300,3 +300,18 @@ def test_a_collector_is_called_silent_before_the_probes_that_it_asks() -> None:
     """Else its probes would be told one by one before the one cause is known."""
     rules = BOOK.rules_for("server")
     assert rules["asset-silent"].levels[0].after_ms < rules["probe-silent"].levels[0].after_ms
+
+
+def test_a_collector_that_may_be_silent_only_briefly_explains_its_probes_as_soon() -> None:
+    brief = {"silent": {"after": "20 s", "intervals": None}}
+    overrides = (
+        RuleOverride(rule="asset-silent", place="asset", settings=brief),
+        RuleOverride(rule="probe-silent", place="asset", settings=brief),
+    )
+    probe = Expected(what="probe", name="tcp web:80", interval_ms=5 * S, by=7)
+    web = asset(1, kind="website", expects=(probe,), overrides=overrides[1:])
+    box = asset(7, name="box", expects=(Expected(what="asset", interval_ms=15 * S),), overrides=overrides[:1])
+    judge = judge_of(web, box)
+    judge.observe_heard(7, at_ms=START)
+    taken = ticks(judge, START, START + MINUTE)
+    assert [(one.rule, one.tells) for one in taken] == [("asset-silent", True), ("probe-silent", False)]
