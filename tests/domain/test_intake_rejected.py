@@ -60,7 +60,9 @@ def test_who_sees_what_was_refused() -> None:
     assert count_rejected(scope_for(other), since=START) == 0
     assert len(list_rejected(EVERYTHING, client=acme.pk)) == 1
     assert len(list_rejected(EVERYTHING, door="agent")) == 0
-    assert list_rejected(EVERYTHING, before=START) == []
+    first, second, third = list_rejected(EVERYTHING)
+    assert first.last_at == second.last_at == third.last_at
+    assert list_rejected(EVERYTHING, after=(first.last_at, first.pk)) == [second, third]
 
 
 def test_the_directory_holds_what_is_in_use() -> None:

@@ -1,7 +1,5 @@
 """Reads of alerts for people: the overview, open alerts, the page of one alert, the ledger."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,19 +13,11 @@ from forestall.findings.gate import seen
 from forestall.findings.models import Finding
 from forestall.journal.models import Entry
 from forestall.journal.queries import last_entries
-from forestall.kernel.errors import Trouble
+from forestall.kernel.cursors import Page, cut, read_cursor
 
 PAGE_MOST = 200
 MEMBERS_MOST = 500
 LONGEST_MONTH = timedelta(days=31)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some alerts, and the cursor of the next page (None: that was all)."""
-
-    items: list[Alert]
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +74,12 @@ def list_open(
     scope: Scope,
     *,
     client: str = "",
+    asset: str = "",
     states: Sequence[str] = (),
     with_explained: bool = False,
     after: str | None = None,
     most: int = 50,
-) -> Page:
+) -> Page[Alert]:
     """Open alerts, the worst first and the oldest of these first; those that another alert explains are left
     out unless asked for. Raises Trouble for a wrong cursor."""
     rows = of(scope).filter(recovered_at=None)
@@ -96,11 +87,12 @@ def list_open(
         rows = rows.filter(explained_by=None)
     if client:
         rows = rows.filter(client=client)
+    if asset:
+        rows = rows.filter(asset=asset)
     if states:
         rows = rows.filter(state__in=states)
     if after:
-        concern, opened_at, key = _read_cursor(after)
-        opened = datetime.fromisoformat(opened_at)
+        concern, opened, key = read_cursor(after, tuple[int, datetime, str])
         rows = rows.filter(
             Q(concern__lt=concern)
             | Q(concern=concern, opened_at__gt=opened)
@@ -108,7 +100,7 @@ def list_open(
         )
     most = max(1, min(most, PAGE_MOST))
     found = list(rows.order_by("-concern", "opened_at", "pk")[: most + 1])
-    return Page(found[:most], _cursor(found[most - 1]) if len(found) > most else None)
+    return cut(found, most, lambda row: (row.concern, row.opened_at, row.pk))
 
 
 def list_recovered(scope: Scope, *, client: str = "", asset: str = "", most: int = 50) -> list[Alert]:
@@ -189,17 +181,3 @@ def list_windows(scope: Scope, *, now: datetime, client: str = "", over: bool = 
         rows = rows.filter(client=client)
     rows = rows.filter(ends_at__lte=now) if over else rows.filter(ends_at__gt=now)
     return list(rows.order_by("-ends_at" if over else "ends_at", "pk")[:PAGE_MOST])
-
-
-def _cursor(last: Alert) -> str:
-    text = f"{last.concern}|{last.opened_at.isoformat()}|{last.pk}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _read_cursor(text: str) -> tuple[int, str, str]:
-    try:
-        concern, opened_at, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
-        datetime.fromisoformat(opened_at)
-        return int(concern), opened_at, key
-    except (ValueError, binascii.Error) as error:
-        raise Trouble("that is not a cursor of this list", "Begin again without a cursor.") from error

@@ -1,7 +1,5 @@
 """Reads of findings: what is out of spec, worst first; an asset's history; counts; overrides."""
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,18 +13,10 @@ from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
 from forestall.findings.models import OPEN, Finding, Override, Step
 from forestall.judge.values import RuleOverride, State
-from forestall.kernel.errors import Trouble
+from forestall.kernel.cursors import Page, cut, read_cursor
 
 PAGE_MOST = 200
 HISTORY_MOST = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some findings, and the cursor of the next page (None: that was all)."""
-
-    items: list[Finding]
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,7 @@ def list_open(
     telling: bool | None = None,
     after: str | None = None,
     most: int = 50,
-) -> Page:
+) -> Page[Finding]:
     """Open findings, worst first and the oldest of these first. `words` all occur in asset, rule or reason.
 
     `after` is the cursor of the page before. Raises Trouble when it is none.
@@ -78,7 +68,7 @@ def list_open(
             Q(asset__name__icontains=word) | Q(rule__icontains=word) | Q(reason__icontains=word)
         )
     if after:
-        concern, began_at, key = _read_cursor(after)
+        concern, began_at, key = read_cursor(after, tuple[int, datetime, str])
         rows = rows.filter(
             Q(concern__lt=concern)
             | Q(concern=concern, began_at__gt=began_at)
@@ -86,8 +76,7 @@ def list_open(
         )
     most = max(1, min(most, PAGE_MOST))
     found = list(rows.order_by("-concern", "began_at", "pk")[: most + 1])
-    more = len(found) > most
-    return Page(found[:most], _cursor(found[most - 1]) if more else None)
+    return cut(found, most, lambda row: (row.concern, row.began_at, row.pk))
 
 
 def get(scope: Scope, finding: str) -> Finding:
@@ -175,15 +164,3 @@ def load_overrides(scope: Scope) -> dict[str, tuple[RuleOverride, ...]]:
 
 def _place(row: Override) -> Literal["client", "site", "asset"]:
     return "asset" if row.asset_id else "site" if row.site_id else "client"
-
-
-def _cursor(last: Finding) -> str:
-    return base64.urlsafe_b64encode(f"{last.concern}|{last.began_at.isoformat()}|{last.pk}".encode()).decode()
-
-
-def _read_cursor(text: str) -> tuple[int, datetime, str]:
-    try:
-        concern, began_at, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
-        return int(concern), datetime.fromisoformat(began_at), key
-    except (ValueError, binascii.Error) as error:
-        raise Trouble("that is not a cursor of this list", "Begin again without a cursor.") from error

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from forestall.estate.models import Asset, Client, Collector
 from forestall.estate.tenancy import Scope
 from forestall.intake.models import RejectedInput
 from forestall.intake.route import Directory, RoutedAsset, RoutedCollector
 from forestall.kernel.clock import Clock, to_ms
+from forestall.kernel.cursors import ByTime
 
 PAGE_MAX = 500
 
@@ -33,17 +34,18 @@ def load_directory(scope: Scope, clock: Clock) -> Directory:
 
 
 def list_rejected(
-    scope: Scope, *, door: str = "", client: str = "", before: datetime | None = None, limit: int = 100
+    scope: Scope, *, door: str = "", client: str = "", after: ByTime | None = None, limit: int = 100
 ) -> Sequence[RejectedInput]:
-    """Refused input, the latest first. What belongs to no client is seen by those who see every client."""
+    """Refused input, the latest first; `after` is (last_at, identifier) of the last one of the page before.
+    What belongs to no client is seen by those who see every client."""
     rows = _rejected(scope)
     if door:
         rows = rows.filter(door=door)
     if client:
         rows = rows.filter(client=client)
-    if before is not None:
-        rows = rows.filter(last_at__lt=before)
-    return list(rows.select_related("client").order_by("-last_at")[: min(limit, PAGE_MAX)])
+    if after is not None:
+        rows = rows.filter(Q(last_at__lt=after[0]) | Q(last_at=after[0], pk__lt=after[1]))
+    return list(rows.select_related("client").order_by("-last_at", "-pk")[: min(limit, PAGE_MAX)])
 
 
 def find_rejected(scope: Scope, identifier: str) -> RejectedInput | None:

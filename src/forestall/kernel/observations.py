@@ -84,9 +84,9 @@ class Observations(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """One sending of a collector. `number` starts from the clock, grows with every batch of that collector and
-    may jump (a restart leaves some out): a batch that comes twice (the acknowledgement was lost) is taken once,
-    and a gap means nothing."""
+    """One sending of a collector. `number` starts from the clock, grows with every batch of that collector
+    and may jump (a restart leaves some out): a batch that comes twice (the acknowledgement was lost) is taken
+    once, and a gap means nothing."""
 
     number: Annotated[int, Meta(ge=1, lt=1 << 53)]
     sent_at_ms: Milliseconds

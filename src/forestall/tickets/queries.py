@@ -1,7 +1,5 @@
 """Reads of tickets: the list, and everything that the page of one ticket shows."""
 
-import base64
-import binascii
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,21 +12,13 @@ from forestall.estate.models import Person
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
 from forestall.findings.models import Finding
-from forestall.kernel.errors import Trouble
+from forestall.kernel.cursors import Page, cut, read_cursor
 from forestall.tickets.models import Effort, Entry, Ticket
 
 PAGE_MOST = 200
 TIMELINE_MOST = 500
 CHANGES_MOST = 20
 CHANGES_WITHIN = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some tickets, and the cursor of the next page (None: that was all)."""
-
-    items: list[Ticket]
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +52,7 @@ def list_tickets(
     words: str = "",
     after: str | None = None,
     most: int = 50,
-) -> Page:
+) -> Page[Ticket]:
     """Tickets, the most urgent first and of these the newest first. Raises Trouble for a wrong cursor.
 
     `words` all occur in the title or the asset's name; a number finds the ticket of that number.
@@ -84,11 +74,11 @@ def list_tickets(
         number = Q(number=int(word)) if word.isascii() and word.isdigit() and len(word) < 10 else Q()
         rows = rows.filter(Q(title__icontains=word) | Q(asset__name__icontains=word) | number)
     if after:
-        priority, number_below = _read_cursor(after)
+        priority, number_below = read_cursor(after, tuple[int, int])
         rows = rows.filter(Q(priority__gt=priority) | Q(priority=priority, number__lt=number_below))
     most = max(1, min(most, PAGE_MOST))
     found = list(rows.order_by("priority", "-number")[: most + 1])
-    return Page(found[:most], _cursor(found[most - 1]) if len(found) > most else None)
+    return cut(found, most, lambda row: (row.priority, row.number))
 
 
 def get(scope: Scope, ticket: str) -> Ticket:
@@ -151,15 +141,3 @@ def count_open(scope: Scope) -> dict[str, int]:
 def running_timer(scope: Scope, person: Person) -> Effort | None:
     """The person's running timer, with its ticket."""
     return seen(Effort, scope).filter(person=person, ended_at=None).select_related("ticket").first()
-
-
-def _cursor(last: Ticket) -> str:
-    return base64.urlsafe_b64encode(f"{last.priority}|{last.number}".encode()).decode()
-
-
-def _read_cursor(text: str) -> tuple[int, int]:
-    try:
-        priority, number = base64.urlsafe_b64decode(text.encode()).decode().split("|")
-        return int(priority), int(number)
-    except (ValueError, binascii.Error) as error:
-        raise Trouble("that is not a cursor of this list", "Begin again without a cursor.") from error

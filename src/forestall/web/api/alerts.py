@@ -10,6 +10,7 @@ from ninja import Field, Router, Schema
 from forestall.alerts import actions, channels, queries
 from forestall.alerts.evidence import export_document
 from forestall.alerts.models import Channel
+from forestall.kernel.cursors import Page
 from forestall.web.api.auth import May, seen_by
 from forestall.web.api.findings import FindingOut
 from forestall.web.api.paging import Listed, cursor_of, limit_of
@@ -149,16 +150,20 @@ def list_alerts(
     explained: bool = False,
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Open alerts, worst first; `explained` adds those that another one explains. With `recovered` those
     that are over instead, the last first, without further pages."""
     if recovered:
         rows = queries.list_recovered(seen_by(request), client=client, asset=asset, most=limit)
-        return {"items": rows, "next": None}
-    page = queries.list_open(
-        seen_by(request), client=client, with_explained=explained, after=cursor or None, most=limit
+        return Page(rows, None)
+    return queries.list_open(
+        seen_by(request),
+        client=client,
+        asset=asset,
+        with_explained=explained,
+        after=cursor or None,
+        most=limit,
     )
-    return {"items": page.items, "next": page.next}
 
 
 @router.get("/alerts/{alert}", auth=READ, response=AlertDetails)

@@ -10,11 +10,12 @@ from forestall.collect.asking import PROBES
 from forestall.estate import actions, amending, queries
 from forestall.estate.enrolment import make_enrolment_token
 from forestall.estate.models import Collector, Probe
+from forestall.kernel.cursors import Page, cut, read_cursor
 from forestall.kernel.errors import Trouble
 from forestall.kernel.plugins import Spec, load
 from forestall.web.api import shapes
 from forestall.web.api.auth import May, seen_by
-from forestall.web.api.paging import Listed, cursor_of, cut, found, limit_of, read_cursor
+from forestall.web.api.paging import Listed, cursor_of, found, limit_of, one
 
 router = Router(tags=["collectors"])
 READ, WRITE = May("estate:read"), May("estate:write")
@@ -46,10 +47,10 @@ def list_probes(
     asset: str = "",
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Probes, the oldest first."""
-    after = read_cursor(cursor, 1) or [""]
-    rows = queries.list_probes(seen_by(request), client=client, asset=asset, after=after[0], limit=limit + 1)
+    (after,) = read_cursor(cursor, tuple[str]) if cursor else ("",)
+    rows = queries.list_probes(seen_by(request), client=client, asset=asset, after=after, limit=limit + 1)
     return cut(rows, limit, lambda row: (row.pk,))
 
 
@@ -67,13 +68,13 @@ def add_probe(request: HttpRequest, body: shapes.ProbeIn) -> tuple[int, Probe]:
 @router.get("/probes/{probe}", auth=READ, response=shapes.ProbeOut)
 def get_probe(request: HttpRequest, probe: str) -> Probe:
     """A probe."""
-    return found(queries.find_probe(seen_by(request), probe))
+    return one(request, queries.find_probe, probe)
 
 
 @router.patch("/probes/{probe}", auth=WRITE, response=shapes.ProbeOut)
 def change_probe(request: HttpRequest, probe: str, body: shapes.ProbeChange) -> Probe:
     """Change a probe."""
-    row = found(queries.find_probe(seen_by(request), probe))
+    row = one(request, queries.find_probe, probe)
     secrets: list[str] = []
     if body.settings is not None:
         secrets = _checked(_spec(row.kind), body.settings, kept=row.settings)
@@ -83,7 +84,7 @@ def change_probe(request: HttpRequest, probe: str, body: shapes.ProbeChange) -> 
 @router.delete("/probes/{probe}", auth=WRITE, response={204: None})
 def remove_probe(request: HttpRequest, probe: str) -> tuple[int, None]:
     """Remove a probe."""
-    actions.remove_probe(seen_by(request), found(queries.find_probe(seen_by(request), probe)))
+    actions.remove_probe(seen_by(request), one(request, queries.find_probe, probe))
     return 204, None
 
 
@@ -96,13 +97,13 @@ def list_collectors(request: HttpRequest, client: str = "") -> dict[str, Any]:
 @router.get("/collectors/{collector}", auth=READ, response=shapes.CollectorOut)
 def get_collector(request: HttpRequest, collector: str) -> Collector:
     """A collector."""
-    return found(queries.find_collector(seen_by(request), collector))
+    return one(request, queries.find_collector, collector)
 
 
 @router.delete("/collectors/{collector}", auth=WRITE, response={204: None})
 def revoke_collector(request: HttpRequest, collector: str) -> tuple[int, None]:
     """Revoke a collector: its key opens nothing from now on."""
-    actions.revoke_collector(seen_by(request), found(queries.find_collector(seen_by(request), collector)))
+    actions.revoke_collector(seen_by(request), one(request, queries.find_collector, collector))
     return 204, None
 
 

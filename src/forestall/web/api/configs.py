@@ -8,8 +8,9 @@ from ninja import Field, Router, Schema
 from ninja.params.functions import Query
 
 from forestall.configs import queries
+from forestall.kernel.cursors import Page, cut
 from forestall.web.api.auth import May, seen_by
-from forestall.web.api.paging import Listed, after_time, cursor_of, cut, found, limit_of
+from forestall.web.api.paging import Listed, after_time, cursor_of, limit_of, one
 
 router = Router(tags=["configurations"])
 READ = May("configs:read")
@@ -86,14 +87,14 @@ def list_snapshots(
     latest: bool = False,
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Versions of configurations, newest first; with `latest` and `asset` the newest of each kind."""
     if latest:
-        return {"items": queries.latest_versions(seen_by(request), asset=asset), "next": None}
+        return Page(queries.latest_versions(seen_by(request), asset=asset), None)
     rows = queries.list_versions(
         seen_by(request), asset=asset, kind=kind, after=after_time(cursor), limit=limit + 1
     )
-    return cut(rows, limit, lambda row: (row.captured_at.isoformat(), row.pk))
+    return cut(rows, limit, lambda row: (row.captured_at, row.pk))
 
 
 @router.get("/snapshots/refused", auth=READ, response=Listed[RefusalOut])
@@ -105,7 +106,7 @@ def list_refused(request: HttpRequest, asset: str = "") -> dict[str, Any]:
 @router.get("/snapshots/{snapshot}", auth=READ, response=SnapshotText)
 def get_snapshot(request: HttpRequest, snapshot: str) -> Any:
     """A version with its text."""
-    row: Any = found(queries.find_version(seen_by(request), snapshot))
+    row: Any = one(request, queries.find_version, snapshot)
     row.text = queries.read_text(seen_by(request), snapshot)
     return row
 
@@ -127,7 +128,7 @@ def list_changes(
     before: datetime | None = None,
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Changes, newest first; `before` leaves out those at or after an instant."""
     rows = queries.list_changes(
         seen_by(request),
@@ -137,12 +138,12 @@ def list_changes(
         after=after_time(cursor),
         limit=limit + 1,
     )
-    return cut(rows, limit, lambda row: (row.at.isoformat(), row.pk))
+    return cut(rows, limit, lambda row: (row.at, row.pk))
 
 
 @router.get("/changes/{change}", auth=READ, response=ChangeDetails)
 def get_change(request: HttpRequest, change: str) -> Any:
     """A change, line by line."""
-    row: Any = found(queries.find_change(seen_by(request), change))
+    row: Any = one(request, queries.find_change, change)
     row.rows = queries.difference(seen_by(request), row)
     return row

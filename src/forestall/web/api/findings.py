@@ -12,6 +12,7 @@ from forestall.findings import actions, queries
 from forestall.judge.pack import load_packs
 from forestall.judge.rules import Book
 from forestall.judge.shelf import builtin_packs
+from forestall.kernel.cursors import Page
 from forestall.web.api.auth import May, seen_by
 from forestall.web.api.paging import Listed, cursor_of, limit_of
 
@@ -102,11 +103,11 @@ def list_findings(
     ended: bool = False,
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Open findings, worst first; with `ended` and `asset` also those of that asset that are over."""
     if ended and asset:
-        return {"items": queries.of_asset(seen_by(request), asset, most=limit), "next": None}
-    page = queries.list_open(
+        return Page(queries.of_asset(seen_by(request), asset, most=limit), None)
+    return queries.list_open(
         seen_by(request),
         client=client,
         site=site,
@@ -117,7 +118,6 @@ def list_findings(
         after=cursor or None,
         most=limit,
     )
-    return {"items": page.items, "next": page.next}
 
 
 @router.get("/findings/{finding}", auth=READ, response=FindingDetails)

@@ -14,9 +14,10 @@ from forestall.estate.queries import provider
 from forestall.intake import queries as intake
 from forestall.intake.models import RejectedInput
 from forestall.journal import queries as journal
+from forestall.kernel.cursors import Page, cut
 from forestall.kernel.signs import read_sign
 from forestall.web.api.auth import May, seen_by
-from forestall.web.api.paging import Listed, after_time, cursor_of, cut, found, limit_of
+from forestall.web.api.paging import Listed, after_time, cursor_of, limit_of, one
 from forestall.web.operations import ROLES, SIGN_LATE_S
 
 router = Router(tags=["installation"])
@@ -114,19 +115,18 @@ def list_rejected(
     client: str = "",
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Refused input, the latest first."""
-    after = after_time(cursor)
     rows = intake.list_rejected(
-        seen_by(request), door=door, client=client, before=after[0] if after else None, limit=limit + 1
+        seen_by(request), door=door, client=client, after=after_time(cursor), limit=limit + 1
     )
-    return cut(rows, limit, lambda row: (row.last_at.isoformat(), row.pk))
+    return cut(rows, limit, lambda row: (row.last_at, row.pk))
 
 
 @router.get("/rejected/{rejected}", auth=READ, response=RejectedOut)
 def get_rejected(request: HttpRequest, rejected: str) -> RejectedInput:
     """One kind of refused input from one sender."""
-    return found(intake.find_rejected(seen_by(request), rejected))
+    return one(request, intake.find_rejected, rejected)
 
 
 def _role(name: str) -> dict[str, Any]:

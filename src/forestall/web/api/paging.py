@@ -1,21 +1,19 @@
 """Lists: `{"items": […], "next": cursor or null}`. A cursor is opaque; it names the last item of a page."""
 
-import base64
-import binascii
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from ninja import Schema
 from ninja.params.functions import Query
 
-from forestall.kernel.errors import Trouble
+from forestall.estate.tenancy import Scope
+from forestall.kernel.cursors import CURSOR_MAX_CHARS, ByName, ByTime, read_cursor
+from forestall.web.api.auth import seen_by
 
 LIMIT = 50
 LIMIT_MAX = 200
-CURSOR_MAX_CHARS = 1000
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
@@ -38,46 +36,19 @@ def cursor_of() -> Any:
     return Query("", max_length=CURSOR_MAX_CHARS, description="`next` of the page before.")
 
 
-def cut(rows: Sequence[Row], limit: int, key: Callable[[Row], Sequence[str]]) -> dict[str, Any]:
-    """A page from rows of which one more than `limit` was read."""
-    more = len(rows) > limit
-    page = list(rows[:limit])
-    return {"items": page, "next": write_cursor(*key(page[-1])) if more else None}
-
-
-def write_cursor(*parts: str) -> str:
-    """Parts as an opaque text."""
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-def read_cursor(text: str, count: int) -> list[str] | None:
-    """The parts of a cursor; None for "". Raises Trouble when it is none of this list."""
-    if not text:
-        return None
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if isinstance(parts, list) and len(parts) == count and all(isinstance(part, str) for part in parts):
-            return parts
-    except (ValueError, binascii.Error):
-        pass
-    raise Trouble("that is not a cursor of this list", "Begin again without a cursor.")
-
-
-def after_name(cursor: str) -> tuple[str, str] | None:
+def after_name(cursor: str) -> ByName | None:
     """A cursor of a list that is ordered by name and identifier."""
-    parts = read_cursor(cursor, 2)
-    return (parts[0], parts[1]) if parts else None
+    return read_cursor(cursor, tuple[str, str]) if cursor else None
 
 
-def after_time(cursor: str) -> tuple[datetime, str] | None:
+def after_time(cursor: str) -> ByTime | None:
     """A cursor of a list that is ordered by time and identifier."""
-    parts = read_cursor(cursor, 2)
-    if not parts:
-        return None
-    try:
-        return datetime.fromisoformat(parts[0]), parts[1]
-    except ValueError as error:
-        raise Trouble("that is not a cursor of this list", "Begin again without a cursor.") from error
+    return read_cursor(cursor, tuple[datetime, str]) if cursor else None
+
+
+def one(request: HttpRequest, find: Callable[[Scope, str], Row | None], identifier: str) -> Row:
+    """What a query finds for this reader. Raises Http404 when it is not there, or not for them."""
+    return found(find(seen_by(request), identifier))
 
 
 def found(row: Row | None) -> Row:

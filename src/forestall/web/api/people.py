@@ -8,10 +8,11 @@ from ninja import Router
 from forestall.estate import queries
 from forestall.estate.access import make_token, require, revoke_token
 from forestall.estate.staffing import add_person, change_person
+from forestall.kernel.cursors import Page, cut
 from forestall.web.access.links import password_link
 from forestall.web.api import shapes
 from forestall.web.api.auth import May, actor, seen_by, who
-from forestall.web.api.paging import Listed, after_name, cursor_of, cut, found, limit_of
+from forestall.web.api.paging import Listed, after_name, cursor_of, found, limit_of, one
 
 router = Router(tags=["people"])
 READ, WRITE = May("people:read"), May("people:write")
@@ -41,11 +42,11 @@ def me(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.get("/people", auth=READ, response=Listed[shapes.PersonOut])
-def list_people(request: HttpRequest, cursor: str = cursor_of(), limit: int = limit_of()) -> dict[str, Any]:
+def list_people(request: HttpRequest, cursor: str = cursor_of(), limit: int = limit_of()) -> Page[Any]:
     """People by name."""
     rows = queries.list_people(seen_by(request), after=after_name(cursor), limit=limit + 1)
     page = cut(rows, limit, lambda row: (row.name, row.pk))
-    return page | {"items": [_out(request, row) for row in page["items"]]}
+    return Page([_out(request, row) for row in page.items], page.next)
 
 
 @router.post("/people", auth=WRITE, response={201: PersonMade})
@@ -58,13 +59,13 @@ def add(request: HttpRequest, body: shapes.PersonIn) -> tuple[int, dict[str, Any
 @router.get("/people/{person}", auth=READ, response=shapes.PersonOut)
 def get_person(request: HttpRequest, person: str) -> dict[str, Any]:
     """A person."""
-    return _out(request, found(queries.find_person(seen_by(request), person)))
+    return _out(request, one(request, queries.find_person, person))
 
 
 @router.patch("/people/{person}", auth=WRITE, response=shapes.PersonOut)
 def change(request: HttpRequest, person: str, body: shapes.PersonChange) -> dict[str, Any]:
     """Change somebody who may not more than you do."""
-    row = found(queries.find_person(seen_by(request), person))
+    row = one(request, queries.find_person, person)
     return _out(request, change_person(who(request), row, **body.model_dump()))
 
 

@@ -11,12 +11,13 @@ from ninja.params.functions import Query
 from forestall.estate.queries import find_asset, find_client
 from forestall.estate.tenancy import Scope
 from forestall.kernel.clock import from_ms, to_ms
+from forestall.kernel.cursors import CURSOR_MAX_CHARS
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import from_number, to_number
 from forestall.telemetry import read, search
 from forestall.telemetry.scope import Clients
 from forestall.web.api.auth import May, seen_by
-from forestall.web.api.paging import CURSOR_MAX_CHARS, Listed, found
+from forestall.web.api.paging import Listed, found
 from forestall.web.telemetry import clients_of_scope, store
 
 router = Router(tags=["telemetry"])

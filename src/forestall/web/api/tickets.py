@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Field, Router, Schema
 
+from forestall.kernel.cursors import Page
 from forestall.tickets import actions, queries
 from forestall.web.api.auth import May, actor, seen_by
 from forestall.web.api.configs import ChangeOut
@@ -104,9 +105,9 @@ def list_tickets(
     q: str = "",
     cursor: str = cursor_of(),
     limit: int = limit_of(),
-) -> dict[str, Any]:
+) -> Page[Any]:
     """Tickets, the most urgent first; with `closed` also those that are closed."""
-    page = queries.list_tickets(
+    return queries.list_tickets(
         seen_by(request),
         open_only=not closed,
         client=client,
@@ -118,7 +119,6 @@ def list_tickets(
         after=cursor or None,
         most=limit,
     )
-    return {"items": page.items, "next": page.next}
 
 
 @router.post("/tickets", auth=WRITE, response={201: TicketOut})
