@@ -11,7 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.utils import timezone
 
-from forestall.estate.models import ApiToken, Client, Person, Provider, SetupLink
+from forestall.estate.models import ApiToken, Asset, Client, Person, Provider, SetupLink
 from forestall.estate.tenancy import NOBODY, Scope
 from forestall.estate.values import RIGHTS, ROLE_RIGHTS, Role
 from forestall.journal.actions import append
@@ -77,10 +77,14 @@ def make_token(
     client: str | None = None,
     expires_at: datetime | None = None,
     by: Bearer | None = None,
+    asset: str | None = None,
+    rate_bytes_per_s: int | None = None,
+    body_max_bytes: int | None = None,
 ) -> tuple[ApiToken, str]:
     """A bearer token and its secret, which is shown once. Raises Trouble for a right that does not exist or
     that its maker has not, and for a client that its maker does not see. `by` is the token with which the
-    person asks for another one: that cannot exceed it either."""
+    person asks for another one: that cannot exceed it either. The rest is for programs that push (see
+    ApiToken): an asset of that client, and limits."""
     asker = by or bearer_of_person(person)
     wanted = sorted(set(may))
     unknown = [right for right in wanted if right not in RIGHTS]
@@ -94,6 +98,11 @@ def make_token(
         raise Trouble("there is no such client", "Give the identifier of a client that its maker sees.")
     if client is None and asker.bound is not None:
         raise Trouble("this token is bound to a client", "Name that client for the new token too.")
+    if asset and not Asset.objects.filter(pk=asset, client=client, archived_at=None).exists():
+        raise Trouble("the client has no such asset", "Name the client too, and one of its assets.")
+    for limit in (rate_bytes_per_s, body_max_bytes):
+        if limit is not None and not 0 < limit < 1 << 40:
+            raise Trouble("a limit is a number of bytes above 0", "Leave it empty for the usual one.")
     name = name.strip()
     if not name or len(name) > TOKEN_NAME_MAX_CHARS:
         raise Trouble(f"a token has a name of 1 to {TOKEN_NAME_MAX_CHARS} characters", "Say what it is for.")
@@ -105,14 +114,17 @@ def make_token(
         token = ApiToken.objects.create(
             person=person,
             client_id=client,
+            asset_id=asset or None,
+            rate_bytes_per_s=rate_bytes_per_s,
+            body_max_bytes=body_max_bytes,
             name=name,
             may=wanted,
-            token_hash=_hash(secret),
+            token_hash=hash_secret(secret),
             made_at=now,
             expires_at=expires_at,
         )
         append("access.token_made", client=client or "", subject=token.pk, actor=person.email,
-               body={"name": name, "may": wanted}, at=now)  # fmt: skip
+               body={"name": name, "may": wanted, "asset": asset or ""}, at=now)  # fmt: skip
     return token, secret
 
 
@@ -142,7 +154,7 @@ def bearer_of(header: str) -> Bearer:
         return ANONYMOUS
     token = (
         ApiToken.objects.select_related("person")
-        .filter(token_hash=_hash(secret.strip()), revoked_at=None)
+        .filter(token_hash=hash_secret(secret.strip()), revoked_at=None)
         .first()
     )
     now = timezone.now()
@@ -171,14 +183,14 @@ def make_setup_link() -> str:
             return ""
         SetupLink.objects.all().delete()
         secret = secrets.token_urlsafe(32)
-        SetupLink.objects.create(token_hash=_hash(secret), made_at=timezone.now())
+        SetupLink.objects.create(token_hash=hash_secret(secret), made_at=timezone.now())
     return secret
 
 
 def is_setup_link(secret: str) -> bool:
     """Whether this link would still set up the installation."""
     return (
-        SetupLink.objects.filter(token_hash=_hash(secret), used_at=None).exists()
+        SetupLink.objects.filter(token_hash=hash_secret(secret), used_at=None).exists()
         and not Person.objects.filter(role=Role.OWNER).exists()
     )
 
@@ -187,7 +199,7 @@ def use_setup_link(secret: str, *, provider: str, name: str, email: str, passwor
     """Make the first owner. Raises Refused when the link was used, ValidationError for a weak password."""
     now = timezone.now()
     with transaction.atomic():
-        used = SetupLink.objects.filter(token_hash=_hash(secret), used_at=None).update(used_at=now)
+        used = SetupLink.objects.filter(token_hash=hash_secret(secret), used_at=None).update(used_at=now)
         if not used or Person.objects.filter(role=Role.OWNER).exists():
             raise Refused("this link was used or has been replaced; restart Forestall for a new one")
         owner = make_person(
@@ -238,6 +250,6 @@ def _is_client(identifier: str) -> bool:
     return Client.objects.filter(pk=identifier).exists()
 
 
-def _hash(secret: str) -> bytes:
-    """Secrets of 256 random bits need no slow hash."""
+def hash_secret(secret: str) -> bytes:
+    """As secrets are kept: those of 256 random bits need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()

@@ -236,10 +236,17 @@ class SetupLink(models.Model):
 
 
 class ApiToken(Identified):
-    """A bearer token. It never exceeds what its maker may do now, nor one client if it is bound to one."""
+    """A bearer token. It never exceeds what its maker may do now, nor one client if it is bound to one.
+
+    For tokens with which programs push: what they push about nobody known is about `asset`;
+    `rate_bytes_per_s` and `body_max_bytes` limit them (null: as `intake.bearers` has it).
+    """
 
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="api_tokens")
     client = models.ForeignKey(Client, null=True, on_delete=models.CASCADE)
+    asset = models.ForeignKey(Asset, null=True, on_delete=models.CASCADE)
+    rate_bytes_per_s = models.PositiveBigIntegerField(null=True)
+    body_max_bytes = models.PositiveBigIntegerField(null=True)
     name = models.CharField(max_length=80)
     may = models.JSONField(default=list)  # see estate.values.RIGHTS
     token_hash = models.BinaryField(max_length=32, unique=True)

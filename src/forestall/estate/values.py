@@ -1,5 +1,6 @@
 """Kinds of assets, roles of people and what they may do."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 ASSET_KINDS = {
@@ -69,3 +70,17 @@ ROLE_RIGHTS: dict[Role, frozenset[str]] = {
     Role.READ_ONLY: _READS - {"people:read"},
     Role.CLIENT_CONTACT: frozenset({"tickets:read"}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """The program that holds a token. `asset` is "" when the token stands for no single one; `why_not` says
+    why it may not push, "" when it may. Limits are None when nobody set them."""
+
+    token: str
+    name: str
+    client: str
+    asset: str
+    why_not: str
+    rate_bytes_per_s: int | None
+    body_max_bytes: int | None

@@ -19,7 +19,7 @@ LINES_MAX = 65_536
 
 _COUNT = struct.Struct("<I")
 
-Kind = Literal["observations", "syslog"]
+Kind = Literal["observations", "syslog", "pushed"]
 
 
 class Envelope(Struct, frozen=True, array_like=True):
@@ -28,6 +28,9 @@ class Envelope(Struct, frozen=True, array_like=True):
     `observations`: `client` and `collector` are set by the door that checked the key; `body` is a zstd
     compressed msgpack `kernel.observations.Batch`.
     `syslog`: `peer` is the sender's address, `transport` is `udp` or `tcp`; `body` is `pack_lines`.
+    `pushed`: `client` is the token's, `asset` the asset that the token stands for ("": none); `transport` is
+    the door; `body` is `intake.pushed.encode_pushed`. A listener that knows its sender by address alone
+    leaves `client` empty.
     """
 
     kind: Kind
@@ -36,7 +39,8 @@ class Envelope(Struct, frozen=True, array_like=True):
     collector: Annotated[str, Meta(max_length=13)]
     peer: Annotated[str, Meta(max_length=64)]
     body: bytes
-    transport: Annotated[str, Meta(max_length=8)] = ""
+    transport: Annotated[str, Meta(max_length=32)] = ""
+    asset: Annotated[str, Meta(max_length=13)] = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

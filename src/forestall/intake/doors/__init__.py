@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
 
+from forestall.intake.bearers import Bearers
+from forestall.intake.counts import Counts
 from forestall.intake.values import Rejection
 from forestall.kernel import plugins
 from forestall.kernel.clock import Clock
@@ -63,12 +65,15 @@ class Ask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a door is handed. `reject` notes refused input without waiting; it is written behind."""
+    """What a door is handed. `reject` notes refused input without waiting; it is written behind. `bearers`
+    and `counts` are for `intake.gate`, the way in for outside programs."""
 
     queue: Taker
     clock: Clock
     ask: Ask
     reject: Callable[[Rejection], None]
+    bearers: Bearers = field(default_factory=Bearers)
+    counts: Counts = field(default_factory=Counts)
 
 
 def answer_json(status: int, content: object, **headers: str) -> DoorAnswer:
