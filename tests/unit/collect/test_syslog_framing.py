@@ -5,8 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestall.collect.listeners.syslog import in_frames, plain_address, read_drops
 from forestall.collect.parsers.syslog_framing import Framing
+from forestall.collect.receiving.datagrams import read_drops
+from forestall.collect.receiving.handing import in_frames, plain_address
 
 
 def feed_all(data: bytes, size: int, most: int = 1000) -> tuple[list[bytes], Framing]:

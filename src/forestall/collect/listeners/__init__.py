@@ -5,23 +5,60 @@
 
 `settings` come from SPEC.read. `listen` runs until `stop` is set, hands over what came with
 `await accept(received)`, and raises Trouble when it cannot listen at all. It never drops what it could make
-its sender keep: when `accept` raises CannotTake it stops reading and tries again.
+its sender keep: when `accept` raises CannotTake it stops reading and tries again. Where the protocol has an
+answer, the answer comes after `accept` has returned. What listeners share is in `collect.receiving`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Messages of one sender, framing removed, in the order in which they came."""
+    """Messages of one sender, framing removed, in the order in which they came. `names` are those that the
+    sender's certificate proves."""
 
     kind: str
     peer: str
     transport: str
     received_at_ms: int
     lines: Sequence[bytes]
+    names: tuple[str, ...] = ()
+
+
+class PushedLine(NamedTuple):
+    """A log line that its listener has read. `severity` and `facility` as in RFC 5424; `host` names the
+    machine that it is about ("": the sender itself); `attrs` is a JSON object or ""."""
+
+    at_ms: int
+    severity: int
+    facility: int
+    host: str
+    source: str
+    message: str
+    attrs: str = ""
+
+
+class PushedNumber(NamedTuple):
+    """A finite number that its listener has read. `host` as in PushedLine."""
+
+    host: str
+    metric: str
+    item: str
+    at_ms: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What one sender pushed, read. The sender's address says whose it is, `host` which asset."""
+
+    peer: str
+    transport: str
+    received_at_ms: int
+    lines: Sequence[PushedLine] = ()
+    numbers: Sequence[PushedNumber] = ()
 
 
 class CannotTake(Exception):
@@ -31,7 +68,7 @@ class CannotTake(Exception):
 class Accept(Protocol):
     """Where a listener hands over."""
 
-    async def __call__(self, received: Received) -> None:
+    async def __call__(self, received: Received | Records) -> None:
         """Return when it is durable. Raises CannotTake."""
         ...
 
@@ -40,7 +77,17 @@ class Accept(Protocol):
         ...
 
     def count(self, what: str, number: int) -> None:
-        """Add to a counter of this listener: `udp_dropped` (by the kernel), `cut`, `refused`, `lost`."""
+        """Add to a counter of this listener: `udp_dropped` (by the kernel), `cut`, `refused` (connections,
+        messages), `lost`, `repeated` (came again after a broken connection, and was there already)."""
+        ...
+
+    def reject(self, peer: str, reason: str, raw: bytes = b"", count: int = 1) -> None:
+        """Keep for inspection what could not be used. The same mistake has the same words."""
+        ...
+
+    def durable_lines(self) -> Mapping[str, Sequence[bytes]]:
+        """By sender: the last lines over this listener's transport that were durable before this process
+        began, the oldest first."""
         ...
 
     def ready(self, port: int) -> None:

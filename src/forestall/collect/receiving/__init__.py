@@ -1,0 +1,1 @@
+"""What listeners share: sockets, connections with limits, datagrams, handing over with patience."""
