@@ -145,6 +145,28 @@ def test_page(browser: Browser, seeded: Installation, name: str, look: str) -> N
     watched.nothing_strange()
 
 
+def test_a_chart_shows_its_mean_on_top_of_its_band(browser: Browser, seeded: Installation) -> None:
+    """Six hours of samples in a window of seven days: few points, wide band. Pixels of the line's colour."""
+    watched = window(browser, seeded)
+    page = watched.open(f"/assets/{seeded.seeded['ids']['asset']}/?hours=168")
+    inked = page.locator("[data-chart] canvas").first.evaluate(
+        """(canvas) => {
+            const probe = new OffscreenCanvas(1, 1).getContext("2d");
+            probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--brand").trim();
+            probe.fillRect(0, 0, 1, 1);
+            const wanted = probe.getImageData(0, 0, 1, 1).data;
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            let found = 0;
+            for (let at = 0; at < data.length; at += 4)
+                found += [0, 1, 2].every((part) => Math.abs(data[at + part] - wanted[part]) < 40)
+                    && data[at + 3] > 200;
+            return found / canvas.width;
+        }"""
+    )
+    watched.context.close()
+    assert inked > 0.3, "the mean line is not seen"
+
+
 @pytest.mark.parametrize("name", [name for name, path in page_addresses().items() if "<" not in path])
 def test_empty_page_says_what_to_do(browser: Browser, fresh: Installation, name: str) -> None:
     """With nothing in it yet and a store that does not answer, a page still opens and says something."""

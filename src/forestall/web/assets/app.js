@@ -66,6 +66,16 @@ function sayTimes(chart, ticks) {
     return two(at.getHours()) + ":" + two(at.getMinutes());
   });
 }
+const SPAN_MIN_S = 600; // a point alone has no span of its own
+const spanOf = ({ data: [times] }, first, last) => {
+  const end = times.at(-1);
+  return end - times[0] < SPAN_MIN_S ? [end - SPAN_MIN_S, end] : [first, last];
+};
+// Points that no line reaches, because there is a gap on both sides.
+const alone = (chart, series) => {
+  const values = chart.data[series];
+  return values.flatMap((value, at) => value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []);
+};
 async function drawChart(element) {
   const width = element.clientWidth;
   if (!width) return;
@@ -74,8 +84,8 @@ async function drawChart(element) {
     if (!answer.ok) { element.textContent = "This chart cannot be drawn now: the store does not answer."; return; }
     element.chartData = await answer.json();
   }
-  const data = element.chartData;
-  if (!data[0].length) { element.textContent = "No samples in this time."; return; }
+  const [times, low, mean, high] = element.chartData;
+  if (!times.length) { element.textContent = "No samples in this time."; return; }
   element.chart?.destroy();
   element.textContent = "";
   const metric = element.dataset.metric;
@@ -83,16 +93,17 @@ async function drawChart(element) {
   const band = { stroke: "transparent", width: 0, points: { show: false } };
   element.chart = new uPlot({
     width, height: 150, legend: { show: false }, cursor: { y: false, points: { size: 6 } }, padding: [8, 6, 0, 0],
-    scales: { x: { time: true } },
-    series: [{}, { ...band }, { stroke: css("--brand"), width: 1.5, points: { show: data[0].length < 3 } }, { ...band }],
-    bands: [{ series: [3, 1], fill: css("--brand-soft") }],
+    scales: { x: { time: true, range: spanOf } },
+    // in the order of painting: the mean comes last, on top of the band
+    series: [{}, { ...band }, { ...band }, { stroke: css("--brand"), width: 1.5, points: { show: true, filter: alone } }],
+    bands: [{ series: [2, 1], fill: css("--brand-soft") }],
     axes: [{ ...axis, size: 26, space: 60, values: sayTimes }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => sayValue(metric, tick)) }],
     hooks: { setCursor: [(chart) => {
       const at = chart.cursor.idx;
       const place = document.getElementById(element.dataset.says);
-      if (place) place.textContent = at == null ? place.dataset.last : sayValue(metric, chart.data[2][at]);
+      if (place) place.textContent = at == null ? place.dataset.last : sayValue(metric, mean[at]);
     }] },
-  }, data, element);
+  }, [times, low, high, mean], element);
 }
 function drawCharts() { document.querySelectorAll("[data-chart]").forEach((element) => { drawChart(element); }); }
 addEventListener("DOMContentLoaded", drawCharts);
