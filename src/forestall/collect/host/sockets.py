@@ -1,8 +1,10 @@
 """What listens on the network, what is mounted, what is filtered."""
 
+import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import psutil
 
@@ -16,9 +18,11 @@ SPEC = Spec(
     about="Which programs listen where, which file systems are mounted how, the rules of the packet filter.",
     source="proc_net(5) through psutil, proc_mounts(5), nft(8), iptables-save(8)",
     limits="Names of other users' programs and the firewall's rules need root. Addresses that fail2ban and "
-    "the like put into the packet filter for a while are left out.",
+    "the like put into the packet filter for a while are left out, as are ports that programs get from the "
+    "system's own range for themselves (UDP, and TCP on loopback). A port that opens is told when a second "
+    "look still sees it, so that a program which runs for seconds is no change.",
 )
-EPHEMERAL = 32_768  # UDP ports above come and go; a long-lived UDP client is no service
+EPHEMERAL = (32_768, 60_999)  # where the kernel's setting cannot be read
 _NOT_CONFIGURED = (
     "squashfs overlay tmpfs devtmpfs ramfs autofs nsfs proc sysfs tracefs cgroup cgroup2 devpts "
     "mqueue hugetlbfs debugfs securityfs pstore bpf configfs fusectl binfmt_misc efivarfs rpc_pipefs "
@@ -30,7 +34,7 @@ NOT_CONFIGURED = frozenset(_NOT_CONFIGURED.split())
 def look(view: View) -> Reading:
     """Three snapshots, the firewall's where it can be read."""
     snapshots = [
-        view.snapshot("ports", "Listening ports", sorted(set(_listening())), names=True),
+        view.snapshot("ports", "Listening ports", _that_stay(view, _listening(view.root)), names=True),
         view.snapshot("mounts", "Mounts", sorted(set(_mounts()))),
     ]
     rules = _firewall()
@@ -39,14 +43,36 @@ def look(view: View) -> Reading:
     return Reading(snapshots=snapshots)
 
 
-def _listening() -> Iterator[str]:
+def _that_stay(view: View, seen: Iterable[str]) -> list[str]:
+    """What was seen by the look before as well; the first look takes everything."""
+    now = set(seen)
+    before = view.memory.get("ports", now)
+    view.memory["ports"] = now
+    return sorted(now & before)
+
+
+def _listening(root: Path) -> Iterator[str]:
+    """`tcp 0.0.0.0:22 sshd`: who listens where, without ports that nobody chose."""
+    lowest, highest = _ephemeral(root)
     for entry in psutil.net_connections("inet"):
         datagram = entry.type == socket.SOCK_DGRAM
         listens = entry.status == psutil.CONN_LISTEN or (datagram and not entry.raddr)
-        if not listens or not entry.laddr or (datagram and entry.laddr.port >= EPHEMERAL):
+        if not listens or not entry.laddr:
+            continue
+        fleeting = datagram or ipaddress.ip_address(entry.laddr.ip).is_loopback
+        if fleeting and lowest <= entry.laddr.port <= highest:
             continue
         host = f"[{entry.laddr.ip}]" if ":" in entry.laddr.ip else entry.laddr.ip
         yield f"{'udp' if datagram else 'tcp'} {host}:{entry.laddr.port} {_name(entry.pid)}"
+
+
+def _ephemeral(root: Path) -> tuple[int, int]:
+    """The ports that the system gives to who asks for any (ip(7), ip_local_port_range)."""
+    try:
+        lowest, highest = (root / "proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        return int(lowest), int(highest)
+    except (OSError, ValueError):
+        return EPHEMERAL
 
 
 def _mounts() -> Iterator[str]:
