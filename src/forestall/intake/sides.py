@@ -13,6 +13,7 @@ from forestall.intake.decode import Decoded, PlacedSnapshot
 from forestall.intake.feed import Feed
 from forestall.intake.queue import Position, QueueReader
 from forestall.intake.ranges import Range, list_queues, read_exactly, read_range
+from forestall.intake.resting import Turn
 from forestall.intake.values import Rejection, TryAgain
 
 HANDED_MAX = 4  # decoded ranges that wait for the store side; more, and it reads for itself
@@ -215,6 +216,7 @@ class StoreRun:
         self._side = side
         self._handing = handing
         self._path = path
+        self._turn = Turn(path.parent)
         self._dirty = False
         self._stuck: dict[str, tuple[Position, int]] = {}  # queue → where the judge side is, since when
 
@@ -227,15 +229,25 @@ class StoreRun:
 
     def run(self) -> None:
         """Until the feed stops. Raises Stopped, and OSError when the checkpoint cannot be written."""
-        while not self._feed.stopping.is_set():
-            moved = [self._step(queue) for queue in list_queues(self._feed.root)]
-            if any(moved):
-                continue
-            if self._dirty:
-                self.save()
-            with self._handing.news:
-                if not self._feed.stopping.is_set():
-                    self._handing.news.wait(self._feed.pace.poll_s)
+        try:
+            while self._turn.begin(self._feed.stopping):
+                moved = [self._step(queue) for queue in list_queues(self._feed.root)]
+                if not any(moved):
+                    if self._dirty:
+                        self.save()
+                    with self._handing.news:
+                        if not self._feed.stopping.is_set():
+                            self._handing.news.wait(self._feed.pace.poll_s)
+                if self._turn.is_asked():
+                    if self._dirty:
+                        self.save()
+                    self._turn.end()
+                if self._feed.stopping.is_set():
+                    if self._dirty:
+                        self.save()
+                    return
+        finally:
+            self._turn.close()
 
     def save(self) -> None:
         """Make the places durable."""

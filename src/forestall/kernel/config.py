@@ -51,6 +51,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     store_memory_bytes: Annotated[int, Meta(ge=256 << 20)] = 2 << 30
 
 
+class Backup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When Forestall backs itself up. `directory` "" never; `telemetry_days` 0 none of it, -1 all."""
+
+    directory: str = ""
+    every_hours: Annotated[int, Meta(ge=1, le=24 * 31)] = 24
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 7
+    telemetry_days: Annotated[int, Meta(ge=-1, le=3650)] = -1
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set. `host` is where the listeners and the console listen."""
 
@@ -63,6 +72,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mail: Mail = Mail()
     guard: Guard = Guard()
     limits: Limits = Limits()
+    backup: Backup = Backup()
 
     def port(self, name: str) -> int:
         """The port of `web`, `syslog` or `store`, shifted by the offset."""
