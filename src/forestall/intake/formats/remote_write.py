@@ -23,12 +23,19 @@ STALE = 0x7FF0000000000002  # the NaN that says "this series ended"; source: pro
 TIME_MAX_MS = 1 << 47
 
 _DONE, _ODD, _TOO_MANY = 0, 1, 2
-_NOT_NUMBERS, _BAD_TIMES, _HISTOGRAMS = 0, 1, 2
+_BAD_TIMES, _HISTOGRAMS, _NOT_NUMBERS = 0, 1, 2
 _WHY = (
-    "a sample is NaN or infinite, which is not kept",
     "a sample is from before 1970 or after 6400",
     "native histograms are not read: let the sender send classic ones (scrape_classic_histograms)",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SampleReading(Reading):
+    """`not_numbers`: samples that are NaN or infinite. They are counted, but nobody made a mistake:
+    Prometheus sends NaN for a quantile of nothing. Markers of ended series are not counted at all."""
+
+    not_numbers: int = 0
 
 
 def _make_messages() -> tuple[Any, Any]:
@@ -80,7 +87,8 @@ def known_series() -> KnownSeries:
 class _Walk:
     """What a body holds: per series its labels in `buffer` and how many samples, per sample time and value.
 
-    `left_out` counts samples by reason (places of _WHY), `where` is the first series of each.
+    `left_out` counts samples by reason (places of _WHY, then _NOT_NUMBERS), `where` is the first series of
+    each.
     """
 
     buffer: U8
@@ -93,7 +101,7 @@ class _Walk:
     where: I64
 
 
-def read(body: bytes, known: KnownSeries, *, received_at_ms: int) -> Reading:
+def read(body: bytes, known: KnownSeries, *, received_at_ms: int) -> SampleReading:
     """The samples of a body (after snappy). Raises ValueError when it is no WriteRequest or has too much.
 
     `received_at_ms` is there as in every format; a sample has its own time.
@@ -173,11 +181,11 @@ def walk_slowly(body: bytes) -> _Walk:
     )
 
 
-def _reading(found: _Walk, known: KnownSeries) -> Reading:
+def _reading(found: _Walk, known: KnownSeries) -> SampleReading:
     (host, metric, item), unnamed = known.columns(found.buffer, found.starts, found.ends, found.counts)
     at_ms, value = found.at_ms, found.value
     refused = [Refused(place, reason) for place, reason in unnamed[:REFUSED_MAX]]
-    count = int(found.left_out.sum())
+    count = int(found.left_out[: len(_WHY)].sum())
     if unnamed:
         named = np.ones(len(found.counts), np.bool_)
         named[[place for place, _ in unnamed]] = False
@@ -190,7 +198,8 @@ def _reading(found: _Walk, known: KnownSeries) -> Reading:
         if found.left_out[k]
     ]
     samples = PushedSamples(host=host, metric=metric, item=item, at_ms=at_ms, value=value)
-    return Reading(Pushed(no_logs(), samples), tuple(refused), count)
+    not_numbers = int(found.left_out[_NOT_NUMBERS])
+    return SampleReading(Pushed(no_logs(), samples), tuple(refused), count, not_numbers)
 
 
 def _too_many() -> str:
