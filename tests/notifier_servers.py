@@ -2,6 +2,7 @@
 
 import base64
 import threading
+import time
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -20,10 +21,12 @@ class _AnyPort(Controller):
 
 
 class MailServer:
-    """Keeps mails in `inbox`; refuses recipients whose address begins with gone (550) or later (451)."""
+    """Keeps mails in `inbox`, and in `arrived_s` when each came (monotonic seconds); refuses recipients whose
+    address begins with gone (550) or later (451)."""
 
     def __init__(self, *, port: int = 0, **options: Any) -> None:
         self.inbox: list[Any] = []
+        self.arrived_s: list[float] = []
         self._controller = _AnyPort(self, hostname="127.0.0.1", port=port, **options)
 
     @property
@@ -46,6 +49,7 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        self.arrived_s.append(time.monotonic())
         self.inbox.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 OK"
 
