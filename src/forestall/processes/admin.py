@@ -240,8 +240,9 @@ def logs(
     Example: forestall logs 'failed password severity>=warning' --since 6h
     """
     found = installation(data)
+    from forestall.estate.queries import assets_by_id
     from forestall.kernel.clock import from_ms
-    from forestall.kernel.ids import to_number
+    from forestall.kernel.ids import from_number, to_number
     from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
     from forestall.telemetry.scope import EVERY
     from forestall.telemetry.search import SearchError, search_logs
@@ -260,22 +261,24 @@ def logs(
         raise Trouble(f"{error.message} (at character {error.position + 1})", "Correct the query.") from error
     except (StoreUnavailable, StoreRefused) as error:
         raise Trouble("the store does not answer", "Is Forestall running? See forestall doctor.") from error
+    known = {
+        asset.pk: asset for asset in assets_by_id(shell_scope(), {from_number(o.asset) for o in page.lines})
+    }
     for line in reversed(page.lines):
-        at = from_ms(line.at_ms).isoformat(timespec="milliseconds")
+        asset = known.get(from_number(line.asset))  # None: it is gone, its lines are kept
+        row = {
+            "at": from_ms(line.at_ms).isoformat(timespec="milliseconds"),
+            "client": asset.client.name if asset else from_number(line.client),
+            "asset": asset.name if asset else from_number(line.asset),
+            "severity": line.severity,
+            "host": line.host,
+            "source": line.source,
+            "message": line.message,
+        }
         if as_json:
-            print(
-                json.dumps(
-                    {
-                        "at": at,
-                        "severity": line.severity,
-                        "host": line.host,
-                        "source": line.source,
-                        "message": line.message,
-                    }
-                )
-            )
+            print(json.dumps(row))
         else:
-            print(f"{at} {line.host} {line.source}: {line.message}")
+            print("{at} {client} · {asset} · {host} {source}: {message}".format(**row))
 
 
 @admin.command("import")
