@@ -6,14 +6,11 @@ interpreter's lock. Importing this costs about a second: only rooms that need it
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import numba
 
-Function = TypeVar("Function", bound=Callable[..., object])
 
-
-def compiled(function: Function) -> Function:
+def compiled(function: Callable[..., Any]) -> Any:
     """The same function, compiled. Arrays are not bounds-checked: the caller makes sure of every index."""
-    made: Function = numba.njit(function, cache=True, nogil=True, error_model="numpy")
-    return made
+    return numba.njit(function, cache=True, nogil=True, error_model="numpy")
