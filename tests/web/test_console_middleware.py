@@ -1,7 +1,12 @@
 """What stands around every page: the host check, what browsers may keep."""
 
+import asyncio
+import warnings
+from pathlib import Path
+
 import pytest
-from django.test import Client
+from django.contrib.staticfiles.finders import find
+from django.test import AsyncClient, Client
 
 from forestall.web.middleware import is_address, name_of
 
@@ -45,3 +50,25 @@ def test_headers() -> None:
     assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "unsafe" not in answer["Content-Security-Policy"]
     assert answer["X-Frame-Options"] == "DENY"
+
+
+def test_static_files_come_whole_under_asgi() -> None:
+    """A streamed file would be a warning at each request, and hold up the event loop."""
+    script = Path(str(find("dist/app.js"))).read_bytes()
+
+    async def ask() -> None:
+        browser = AsyncClient()
+        whole = await browser.get("/static/dist/app.js")
+        assert whole.status_code == 200 and not whole.streaming
+        assert whole.content == script and whole["Content-Length"] == str(len(script))
+        assert whole["Content-Type"].startswith("text/javascript")
+        part = await browser.get("/static/dist/app.js", headers={"range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, script[10:20])
+        known = await browser.get(
+            "/static/dist/app.js", headers={"if-modified-since": whole["Last-Modified"]}
+        )
+        assert (known.status_code, known.content) == (304, b"")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(ask())

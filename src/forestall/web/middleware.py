@@ -5,6 +5,7 @@ Stands after the content security policy and before the views (web.settings).
 
 import ipaddress
 import socket
+from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
+from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.responders import StaticFile
 
 from forestall.estate.access import Refused
 from forestall.estate.tenancy import Scope
@@ -39,6 +42,22 @@ class HostCheck(MiddlewareMixin):
             status=421,
             content_type="text/plain; charset=utf-8",
         )
+
+
+class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
+    """WhiteNoise, with each file (some tens of kilobytes) as a whole: a file that is streamed blocks the
+    event loop under ASGI, and Django warns of it at each request."""
+
+    @staticmethod
+    def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponse:
+        """A file as an answer."""
+        found = static_file.get_response(request.method, request.META)
+        with found.file or nullcontext() as file:
+            answer = HttpResponse(file.read() if file else b"", status=int(found.status))
+        del answer["content-type"]
+        for name, value in found.headers:
+            answer[name] = value
+        return answer
 
 
 class Caution(MiddlewareMixin):
