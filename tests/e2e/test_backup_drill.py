@@ -1,6 +1,7 @@
 """A restore drill of Forestall itself: back up an installation that takes in lines, restore it elsewhere."""
 
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -158,3 +159,35 @@ def test_an_altered_backup_is_not_restored(tmp_path: Path) -> None:
     )
     assert opened.returncode == 0, opened.stderr
     assert (tmp_path / "other/secret/vault").read_bytes() == (tmp_path / "first/secret/vault").read_bytes()
+
+
+def test_forestall_backs_itself_up_and_keeps_the_newest(tmp_path: Path) -> None:
+    home, kept = tmp_path / "first", tmp_path / "kept"
+    home.mkdir()
+    (home / "forestall.toml").write_text(f'[backup]\ndirectory = "{kept}"\nkeep = 2\ntelemetry_days = 0\n')
+    kept.mkdir()
+    for day in (1, 2, 3):
+        old = kept / f"forestall-2020010{day}T000000Z.tar.zst"
+        old.write_bytes(b"old")
+        os.utime(old, (day, day))
+    with installed(home) as first:
+        poll(
+            lambda: len(list(kept.glob("*.tar.zst"))) == 2 and (home / "run/backup.json").exists(),
+            within_s=60,
+            what="a backup by itself, and the oldest gone",
+        )
+        poll(
+            lambda: (
+                first.desk.ask(
+                    "from forestall.journal.models import Entry\n"
+                    "found = Entry.objects.filter(kind='installation.backed_up')\n"
+                    "return [entry.actor for entry in found]"
+                )
+                == ["forestall:backup"]
+            ),
+            within_s=10,
+            what="an entry of the journal",
+        )
+        assert json.loads((home / "run/backup.json").read_text())["error"] == ""
+        checks = {one["what"]: one for one in json.loads(run("doctor", "--data", str(home), "--json").stdout)}
+        assert checks["backup of Forestall"]["ok"] and not checks["recovery key"]["ok"]

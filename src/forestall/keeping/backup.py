@@ -1,4 +1,4 @@
-"""Backup of a running installation into one file. See docs/decisions/0006-backup.md for why in this order:
+"""Backup of a running installation into one file. See docs/decisions/0008-backup.md for why in this order:
 
 1. The store side of the intake rests. Queues, cursors and the store's parts are linked: together they are
    exactly what was acknowledged, each line once. Links take milliseconds; then everything goes on.

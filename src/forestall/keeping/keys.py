@@ -2,7 +2,7 @@
 
 Sealed by HPKE (RFC 9180: X25519, HKDF-SHA256, AES-256-GCM). The server knows the public half alone, so a
 backup that is made every night needs nobody's password, and whoever steals it opens no client's secret.
-See docs/decisions/0006-backup.md.
+See docs/decisions/0008-backup.md.
 """
 
 import base64

@@ -4,17 +4,21 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from msgspec import Struct
 
+from forestall.keeping.keys import PUBLIC
 from forestall.kernel.signs import read_sign
 from forestall.kernel.words import say_bytes, say_duration
+from forestall.processes.archiving import read_note
 from forestall.processes.role import ROLES
 from forestall.processes.setup import Installation
 
 ROOM_WANTED = 0.10  # of the disk
 SIGN_LATE_S = 15.0
 CLOCK_WRONG_S = 300.0
+BACKUP_WANTED_H = 24
 
 
 class Check(Struct, frozen=True):
@@ -32,7 +36,7 @@ def examine(found: Installation) -> list[Check]:
         return [
             Check("data directory", False, f"{found.data.root} is not there", "Start once with: forestall up")
         ]
-    return [*_room(found), *_database(found), *_roles(found), *_secrets(found)]
+    return [*_room(found), *_database(found), *_roles(found), *_secrets(found), *_backups(found)]
 
 
 def _room(found: Installation) -> Iterator[Check]:
@@ -110,3 +114,41 @@ def _secrets(found: Installation) -> Iterator[Check]:
         "readable by their owner alone" if not open_files else f"others can read {', '.join(open_files)}",
         f"Run: chmod 600 {found.data.secret}/*",
     )
+
+
+def _backups(found: Installation) -> Iterator[Check]:
+    terms, note, now = found.config.backup, read_note(found.data), time.time()
+    late_s = (terms.every_hours if terms.directory else BACKUP_WANTED_H) * 3600 * 1.25
+    age_s = now - note.succeeded_at if note and note.succeeded_at else None
+    said = "Forestall was never backed up" if age_s is None else f"made {say_duration(age_s)} ago"
+    if note and note.error:
+        said += f"; the last attempt failed: {note.error}"
+    yield Check(
+        "backup of Forestall",
+        age_s is not None and age_s < late_s and not (note and note.error),
+        said if terms.directory else f"{said}; none is made by itself",
+        "Run: forestall backup; set backup.directory in forestall.toml so that it happens by itself.",
+    )
+    sealed = (found.data.root / PUBLIC).exists()
+    yield Check(
+        "recovery key",
+        sealed,
+        "the keys in backups are sealed" if sealed else "backups hold this installation's keys as they are",
+        "Run: forestall recovery-key, and keep what it prints off this machine.",
+    )
+    if terms.directory:
+        usage = shutil.disk_usage(_there(Path(terms.directory)))
+        wanted = 2 * (note.size_bytes if note else 0)
+        yield Check(
+            "room for backups",
+            usage.free > wanted,
+            f"{say_bytes(usage.free)} free at {terms.directory}",
+            "Make room there, keep fewer (backup.keep) or less telemetry (backup.telemetry_days).",
+        )
+
+
+def _there(path: Path) -> Path:
+    """The path, or what is there of it."""
+    while not path.exists():
+        path = path.parent
+    return path

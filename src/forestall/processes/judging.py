@@ -46,12 +46,19 @@ class Judging:
     `estate_every_ms`."""
 
     def __init__(
-        self, judge: Judge, road: Road, clock: Clock, *, estate_every_ms: int = ESTATE_EVERY_MS
+        self,
+        judge: Judge,
+        road: Road,
+        clock: Clock,
+        *,
+        estate_every_ms: int = ESTATE_EVERY_MS,
+        jobs: Sequence[tuple[str, int]] = JOBS,
     ) -> None:
         self._judge = judge
         self._road = road
         self._clock = clock
         self._estate_every_ms = estate_every_ms
+        self._jobs = jobs
         self._waiting: list[Transition] = []
         self._judged: Decoded | None = None
         self._estate_ms = 0
@@ -180,7 +187,7 @@ class Judging:
 
     def _load_estate(self, now_ms: int) -> None:
         with _database():
-            assets = load_judged_assets()
+            assets = load_judged_assets(self._jobs)
             self._collectors = {
                 pk: to_number(asset)
                 for pk, asset in Collector.objects.of(SCOPE)
@@ -197,8 +204,9 @@ class Judging:
             self._waiting += self._judge.observe_heard(self._itself, "job", name, at_ms=at_ms)
 
 
-def load_judged_assets() -> list[JudgedAsset]:
-    """Every asset that is watched, with what is expected of it and its overrides."""
+def load_judged_assets(jobs: Sequence[tuple[str, int]] = JOBS) -> list[JudgedAsset]:
+    """Every asset that is watched, with what is expected of it and its overrides. `jobs` (name, interval in
+    ms) are expected of Forestall itself."""
     overrides = load_overrides(SCOPE)
     collectors = list(
         Collector.objects.of(SCOPE)
@@ -227,7 +235,7 @@ def load_judged_assets() -> list[JudgedAsset]:
     for asset in Asset.objects.of(SCOPE).filter(archived_at=None):
         own = list(expects.get(asset.pk, ()))
         if asset.kind == "forestall":
-            own += [Expected(what="job", name=name, interval_ms=interval_ms) for name, interval_ms in JOBS]
+            own += [Expected(what="job", name=name, interval_ms=interval_ms) for name, interval_ms in jobs]
         judged.append(
             JudgedAsset(
                 id=asset.pk,

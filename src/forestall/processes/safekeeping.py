@@ -10,11 +10,11 @@ import typer
 from forestall.kernel.errors import Trouble
 from forestall.kernel.words import say_bytes
 from forestall.processes.admin_common import Data, Json, ask_secret, shell_scope
+from forestall.processes.archiving import make_backup
 from forestall.processes.setup import Installation, installation, locate, start_django
 
 if TYPE_CHECKING:
     from forestall.keeping.archive import Manifest
-    from forestall.keeping.backup import Backup
 
 safekeeping = typer.Typer()
 ALL = "all"
@@ -124,18 +124,6 @@ def recovery_key(
     append("installation.recovery_key_made", actor=shell_scope().actor, body={}, at=timezone.now())
     print(text)
     print("Keep it off this machine: nothing else opens the keys in backups from now on.", file=sys.stderr)
-
-
-def make_backup(found: Installation, target: Path | None, *, days: int | None, actor: str) -> "Backup":
-    """Back up a running installation. Raises Trouble."""
-    from django.utils import timezone
-
-    from forestall.keeping.backup import back_up, target_of
-    from forestall.telemetry.client import Store
-
-    now = timezone.now()
-    store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
-    return back_up(found.data, store, target_of(found.data, target, now), days=days, actor=actor, now=now)
 
 
 def _recovery_key(source: str) -> str:

@@ -48,8 +48,9 @@ class Watch:
         from forestall.judge.judge import Judge
         from forestall.judge.pack import load_packs
         from forestall.judge.shelf import builtin_packs
+        from forestall.processes import archiving
         from forestall.processes.feeding import Feeder
-        from forestall.processes.judging import Judging
+        from forestall.processes.judging import JOBS, Judging
         from forestall.processes.probing import Probing
         from forestall.processes.road import Road
         from forestall.processes.storing import Storing
@@ -68,7 +69,10 @@ class Watch:
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
         self.accept = QueueAccept(self.queue, self.clock)
         self.probing = Probing(self.feeder.feed, lambda: _in_database(server_orders))
-        self.judging = Judging(Judge(book), Road(StoreReader(self.store, book.texts)), self.clock)
+        jobs = list(JOBS)
+        if found.config.backup.directory:
+            jobs.append((archiving.JOB, archiving.expected_ms(found.config.backup)))
+        self.judging = Judging(Judge(book), Road(StoreReader(self.store, book.texts)), self.clock, jobs=jobs)
         self.storing = Storing(self.store)
         self.pump = Pump(
             found.data.queue,
@@ -86,7 +90,7 @@ class Watch:
         """Until SIGTERM."""
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__)
-            for loop in (self._desk_loop, self._own_loop, self._demo_loop)
+            for loop in (self._desk_loop, self._own_loop, self._demo_loop, self._backup_loop)
         ]
         self.pump.start()
         for thread in threads:
@@ -192,6 +196,13 @@ class Watch:
         while not self.stop.is_set() and demonstrator.has_clients:
             _in_database(demonstrator.feed, to_ms(self.clock.now()))
             self.stop.wait(EVERY_S)
+
+    def _backup_loop(self) -> None:
+        """Back Forestall up when it is due."""
+        from forestall.processes.archiving import JOB, Archiving
+
+        heard = self.judging.heard_jobs
+        Archiving(self.found, lambda at_s: heard.update({JOB: int(at_s * 1000)})).run(self.stop)
 
     def _turns(self) -> bool:
         return time.monotonic() - self.judging.turned_at < TURN_S and self.pump.failed is None
