@@ -7,13 +7,12 @@ from django.db import transaction
 
 from forestall.estate.models import Client
 from forestall.intake.models import RejectedInput
-from forestall.intake.values import RAW_MAX_BYTES, REASON_MAX_CHARS, SENDER_MAX_CHARS, Rejection
+from forestall.intake.values import OTHERS, RAW_MAX_BYTES, REASON_MAX_CHARS, SENDER_MAX_CHARS, Rejection
 from forestall.kernel.clock import from_ms
 
 ROWS_MAX = 100_000
 ROWS_PER_CALL_MAX = 1_000
 TOGETHER = timedelta(hours=1)
-OTHERS = "(others)"
 
 _Key = tuple[str, str, str, str]
 

@@ -31,6 +31,8 @@ class Envelope(Struct, frozen=True, array_like=True):
     `pushed`: `client` is the token's, `asset` the asset that the token stands for ("": none); `transport` is
     the door; `body` is `intake.pushed.encode_pushed`. A listener that knows its sender by address alone
     leaves `client` empty.
+    `again`: not 0 when the frame waited in quarantine or was set aside; the number of its being fed again.
+    One that comes twice is taken once.
     """
 
     kind: Kind
@@ -41,6 +43,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     body: bytes
     transport: Annotated[str, Meta(max_length=32)] = ""
     asset: Annotated[str, Meta(max_length=13)] = ""
+    again: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

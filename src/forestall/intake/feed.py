@@ -3,12 +3,13 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from forestall.intake.decode import Decoded, DecodeState, decode
+from forestall.intake.decode import Decoded, DecodeState, Stray, decode
+from forestall.intake.decoded import Held
 from forestall.intake.poison import Poison
 from forestall.intake.queue import QueueReader
 from forestall.intake.ranges import Range
@@ -40,6 +41,18 @@ class Pace:
     backoff_max_s: float = 15.0
 
 
+class Keeps(Protocol):
+    """Where strays wait (`intake.quarantine.Quarantine`). Called from both sides."""
+
+    def held(self, queue: str) -> Held:
+        """What waits, or waited until both sides had passed it."""
+        ...
+
+    def keep(self, queue: str, strays: Sequence[Stray]) -> None:
+        """Keep what was not kept before; durable when this returns. Raises TryAgain."""
+        ...
+
+
 class Stopped(Exception):
     """The pump was told to stop while it was trying again."""
 
@@ -48,9 +61,16 @@ class Feed:
     """Shared by two threads."""
 
     def __init__(
-        self, root: Path, *, load_directory: Callable[[], Directory], clock: Clock, pace: Pace
+        self,
+        root: Path,
+        *,
+        load_directory: Callable[[], Directory],
+        clock: Clock,
+        pace: Pace,
+        quarantine: Keeps | None = None,
     ) -> None:
         self.root = root
+        self.quarantine = quarantine
         self.pace = pace
         self.poison = Poison(root / "poison")
         self.stopping = threading.Event()
@@ -152,13 +172,37 @@ class Feed:
             raise TryAgain(f"{type(error).__name__}: {error}") from error
 
     def decode(self, part: Range, state: DecodeState) -> tuple[Decoded, list[bytes]]:
-        """The range, decoded, and the frames on which our decoding failed. Raises Stopped."""
+        """The range, decoded, and the frames on which our decoding failed; what is about nobody who is known
+        waits in quarantine. Raises Stopped."""
+        quarantine = self.quarantine
+        held = self.again(lambda: quarantine.held(part.queue), "the quarantine") if quarantine else {}
         directory = self.directory()
-        decoded, bad = _decode_around(part, directory, state)
+        decoded, bad = _decode_around(part, directory, state, held)
         if decoded.strangers and directory.loaded_at_ms <= decoded.received_at_ms:
             # Enrolled or added since the directory was read? What was acknowledged is not refused for that.
-            decoded, bad = _decode_around(part, self.renewed(decoded.received_at_ms), state)
+            decoded, bad = _decode_around(part, self.renewed(decoded.received_at_ms), state, held)
+        self._keep(part, decoded)
         return decoded, bad
+
+    def _keep(self, part: Range, decoded: Decoded) -> None:
+        """Strays into quarantine; where there is none they are refused."""
+        strays, quarantine = decoded.strays, self.quarantine
+        if not strays:
+            return
+        if quarantine is None:
+            decoded.rejected.extend(
+                Rejection(s.door, s.sender, s.reason, s.received_at_ms, s.example.encode(), s.client, s.count)
+                for s in strays
+            )
+            return
+        try:
+            self.again(lambda: quarantine.keep(part.queue, strays), "the quarantine")
+        except Stopped:
+            raise
+        except Exception as error:
+            log.exception("the quarantine failed on %s", part.token)
+            frames = [stray.frame for stray in strays if stray.frame]
+            self.set_aside(part, frames, f"the quarantine: {type(error).__name__}: {error}")
 
     def set_aside(self, part: Range, frames: list[bytes], said: str) -> None:
         """Keep frames that we cannot process, and tell."""
@@ -170,18 +214,20 @@ class Feed:
         self.tell(Rejection("queue", part.queue, reason, self.now_ms(), first, count=len(frames)))
 
 
-def _decode_around(part: Range, directory: Directory, state: DecodeState) -> tuple[Decoded, list[bytes]]:
+def _decode_around(
+    part: Range, directory: Directory, state: DecodeState, held: Held
+) -> tuple[Decoded, list[bytes]]:
     """Decode; when that fails, leave out the frames that fail alone."""
     try:
-        return decode(part.frames, directory, state), []
+        return decode(part.frames, directory, state, held), []
     except Exception:
         log.exception("decoding %s failed; looking for the frame", part.token)
     good, bad = [], []
     for item in part.frames:
         try:
-            decode([item], directory, state)
+            decode([item], directory, state, held)
         except Exception:
             bad.append(item[1])
         else:
             good.append(item)
-    return decode(good, directory, state), bad
+    return decode(good, directory, state, held), bad

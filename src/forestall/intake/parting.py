@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from forestall.intake.pushed import (
@@ -15,6 +16,7 @@ from forestall.intake.pushed import (
     no_samples,
 )
 from forestall.intake.unpacking import Unusable
+from forestall.kernel.columns import I64
 
 Columns = TypeVar("Columns", PushedLogs, PushedSamples)
 
@@ -55,6 +57,17 @@ def _halves(pushed: Pushed) -> list[Pushed]:
         Pushed(_slice(logs, at, until), _slice(samples, at, until), outcomes[at:until])
         for at, until in ((0, middle), (middle, None))
     ]
+
+
+def take_rows(columns: Columns, rows: I64) -> Columns:
+    """Some rows of columns, by their numbers."""
+    numbers = pa.array(rows)
+    return type(columns)(
+        *(
+            column[rows] if isinstance(column, np.ndarray) else _own(column.take(numbers))
+            for column in (getattr(columns, name) for name in type(columns).__slots__)
+        )
+    )
 
 
 def _slice(columns: Columns, at: int, until: int | None) -> Columns:

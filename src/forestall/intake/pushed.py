@@ -75,6 +75,9 @@ class Pushed:
     samples: PushedSamples
     outcomes: tuple[PushedOutcome, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.logs) + len(self.samples) + len(self.outcomes)
+
 
 def no_logs() -> PushedLogs:
     """No lines."""

@@ -108,6 +108,21 @@ class Directory:
                 return sender
         return sender
 
+    def place_of_known_host(self, host: str, *, client: str) -> Place | None:
+        """The one asset of that client that a host name means, None when it is none or several."""
+        for name in _spellings(host):
+            found = self._hosts.get((client, name), set())
+            if found:
+                return self._places[next(iter(found))] if len(found) == 1 else None
+        return None
+
+    def knows(self, sender: str, *, client: str) -> bool:
+        """Whether a sender has an asset: by its address alone, or with a client by its name."""
+        if client and self.place_of_known_host(sender, client=client):
+            return True
+        place = self.place_of_peer(sender)
+        return isinstance(place, Place) and client in ("", place.client)
+
     def zone_ms(self, client: str, at_ms: int) -> int:
         """How far the client's clocks are ahead of UTC at that time; 0 when its zone is not known."""
         zone = self._zones.get(client, "UTC")

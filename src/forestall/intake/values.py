@@ -5,6 +5,7 @@ from dataclasses import dataclass
 RAW_MAX_BYTES = 8192
 REASON_MAX_CHARS = 500
 SENDER_MAX_CHARS = 160
+OTHERS = "(others)"
 
 
 class QueueFull(Exception):

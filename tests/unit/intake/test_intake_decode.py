@@ -4,6 +4,7 @@ import json
 import math
 from itertools import pairwise
 
+import msgspec
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -60,20 +61,37 @@ def test_the_clients_zone_is_tried_for_times_without_one() -> None:
     assert result.logs.at_ms.tolist() == [NOW_MS - 30_000] * 2
 
 
-def test_unknown_senders_are_rejected_with_what_to_do() -> None:
-    result = decoded(syslog_frame([b"a", b"b"], "10.7.7.7"), syslog_frame([b"c"], "10.9.9.9"))
-    assert len(result.logs) == 0
-    first, second = result.rejected
-    assert (first.door, first.sender, first.count, first.raw, first.client) == (
+def test_unknown_senders_wait_in_quarantine_with_what_to_do() -> None:
+    frames = syslog_frame([b"a", b"b"], "10.7.7.7"), syslog_frame([b"c"], "10.9.9.9")
+    result = decoded(*frames)
+    assert len(result.logs) == 0 and result.rejected == []
+    first, second = result.strays
+    assert (first.door, first.sender, first.count, first.example, first.client) == (
         "syslog",
         "10.7.7.7",
         2,
-        b"a",
+        "a",
         "",
     )
+    assert first.frame == frames[0] and first.position == Position(1, 0)
     assert "give that address to an asset" in first.reason
     assert "2 clients" in second.reason
     assert result.strangers == frozenset()
+
+
+def test_what_went_into_quarantine_stays_there_when_it_is_decoded_again() -> None:
+    frames = [(Position(1, k), syslog_frame([b"m"], "10.0.0.6")) for k in range(3)]
+    held = {("", "10.0.0.6"): (Position(1, 0), Position(1, 1))}
+    result = decode(frames, DIRECTORY, DecodeState(), held)
+    assert len(result.logs) == 1 and result.strays == [] and result.rejected == []
+
+
+def test_a_frame_that_is_fed_again_is_taken_once() -> None:
+    envelope = decode_envelope(syslog_frame([b"m"]))
+    first, second = (encode_envelope(msgspec.structs.replace(envelope, again=n)) for n in (7, 8))
+    result = decoded(first, second, first)
+    assert len(result.logs) == 2 and result.repeated_count == 1
+    assert len(decoded(first, second, state=result.state).logs) == 0
 
 
 def test_a_batch_becomes_columns() -> None:
