@@ -62,6 +62,15 @@ def test_rfc_5424() -> None:
     assert row(b"<34>1 2026-11-23T10:00:00.5Z h su - - -").at_ms == AT_MS + 500
 
 
+def test_the_space_that_rsyslog_puts_before_every_message_is_no_part_of_it() -> None:
+    """Its template RSYSLOG_SyslogProtocol23Format writes `- %msg%`, and %msg% begins with a space."""
+    head = b"<13>1 2026-11-23T10:00:00Z h app 1 - - "
+    assert row(head + b" two spaces").message == "two spaces"
+    assert row(head + b"  indented").message == " indented"
+    assert row(head + b" ").message == ""
+    assert row(head + b" \xef\xbb\xbfmarked").message == "\ufeffmarked"
+
+
 def test_structured_data_becomes_attributes() -> None:
     line = row(
         b"<165>1 2026-11-23T10:00:00Z h app 1 ID47 "

@@ -204,6 +204,7 @@ class Cuts:
         good &= (data[tail] == _DASH) & (bare | (data[tail + 1] == _SPACE))
         message = np.minimum(tail + 2, end)
         good &= data[message] != 0xEF  # perhaps a byte order mark
+        message = message + ((message < end) & (data[message] == _SPACE))  # a space of the sender's own
         rows, message, end, *ends = _keep(good, rows, message, end, *space)
         bounds = [(left + 1, right) for left, right in pairwise(ends)]
         empty = [(data[left] == _DASH) & (right == left + 1) for left, right in bounds]

@@ -136,7 +136,7 @@ def _read_5424(rest: bytes, received_at_ms: int, zone_ms: int) -> _Parts | None:
         received_at_ms if at_ms is None else at_ms,
         b"" if source == b"-" else source,
         b"" if host == b"-" else host,
-        tail.removeprefix(BOM),
+        tail.removeprefix(BOM).removeprefix(b" "),  # rsyslog's %msg% begins with a space of its own
         odd or at_ms is None,
         _json(pairs),
     )
