@@ -9,6 +9,7 @@ from forestall.kernel.clock import from_ms
 from forestall.kernel.words import say_duration, say_list, say_quantity
 
 LINE_MAX_CHARS = 160
+CLOSE_MS = 120_000  # captures that are closer are told apart by their seconds
 HOLDS_LEAST_MS = 30_000  # shorter than that is said as "now", without a duration
 
 
@@ -115,10 +116,11 @@ def say_change(change: JudgedChange) -> str:
     """Why a change is a finding: what, between which captures, who was signed in."""
     name = change.title or change.kind
     first, last = from_ms(change.after_at_ms), from_ms(change.at_ms)
-    until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%d %b %H:%M}"
+    clock = "%H:%M:%S" if change.at_ms - change.after_at_ms < CLOSE_MS else "%H:%M"
+    until = last.strftime(clock if first.date() == last.date() else f"%d %b {clock}")
     text = f"{name} changed"
     if change.after_at_ms:
-        text += f" between {first:%d %b %H:%M} and {until} UTC"
+        text += f" between {first:%d %b} {first.strftime(clock)} and {until} UTC"
     text += " in a maintenance window" if change.planned else " outside a maintenance window"
     if change.summary:
         text += f": {change.summary}"
