@@ -122,6 +122,26 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def found_lines(self, query: str) -> list[str]:
+        """The messages that a search finds now, in the lines of the last hour."""
+        found: list[str] = self.desk.ask(
+            f"""
+            import time
+            from forestall.telemetry.client import Store, StoreUnavailable
+            from forestall.telemetry.scope import EVERY
+            from forestall.telemetry.search import search_logs
+            store = Store("127.0.0.1", {self.port("store")}, password=found.data.key("store").hex())
+            now_ms = int(time.time() * 1000)
+            try:
+                page = search_logs(store, {query!r}, clients=EVERY, from_ms=now_ms - 3_600_000,
+                                   to_ms=now_ms + 60_000, limit=1000)
+            except StoreUnavailable:
+                return []
+            return [line.message for line in page.lines]
+            """
+        )
+        return found
+
     def role(self, name: str) -> dict[str, Any]:
         """The last sign of life of a role."""
         with suppress(OSError, ValueError):

@@ -1,9 +1,6 @@
 """The whole road on a real installation: this machine is seen, a fault becomes a finding, evidence, an alert,
 a ticket and messages, roles that are killed come back, and a start that cannot begin says why."""
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import signal
@@ -20,15 +17,17 @@ import zstandard
 
 from contract.daemons import free_port, nginx
 from e2e.installation import Installation, installed, poll, refused
+from e2e.telling import Became, Post, make_channels, what_became
 from forestall.collect.agent.enrol import enrol
 from forestall.collect.agent.identity import Identity
 from forestall.collect.agent.sign import sign
 from forestall.kernel.observations import Batch, LogRecord, Observations, encode_batch
-from notifier_servers import SECRET, HookServer, MailServer
+from notifier_servers import HookServer, MailServer
 
 pytestmark = pytest.mark.e2e
 
 SITE = "site-under-test"
+RULES = ["probe-failed"]
 CLIENT = "Our own network"
 OBSERVATIONS = "/agent/v1/observations"
 BACK_WITHIN_S = 10.0
@@ -46,30 +45,10 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield started
 
 
-def found_lines(up: Installation, query: str) -> list[str]:
-    """The messages that a search finds now."""
-    return up.desk.ask(
-        f"""
-        import time
-        from forestall.telemetry.client import Store, StoreUnavailable
-        from forestall.telemetry.scope import EVERY
-        from forestall.telemetry.search import search_logs
-        store = Store("127.0.0.1", {up.port("store")}, password=found.data.key("store").hex())
-        now_ms = int(time.time() * 1000)
-        try:
-            page = search_logs(store, {query!r}, clients=EVERY, from_ms=now_ms - 3_600_000,
-                               to_ms=now_ms + 60_000, limit=1000)
-        except StoreUnavailable:
-            return []
-        return [line.message for line in page.lines]
-        """
-    )
-
-
 def test_this_machine_is_seen_within_a_minute(up):
     with (up.data.parent / "app.log").open("a") as file:
         file.write("the till in the shop says hello\n")
-    poll(lambda: found_lines(up, '"till in the shop"'), within_s=60, what="a line of a log file")
+    poll(lambda: up.found_lines('"till in the shop"'), within_s=60, what="a line of a log file")
     seen = poll(
         lambda: up.desk.ask(
             f"""
@@ -102,66 +81,10 @@ def test_lines_of_logger_arrive_over_udp_and_tcp(up):
              f"drawer open {transport}"],
             check=True,
         )  # fmt: skip
-    poll(lambda: len(found_lines(up, '"drawer open"')) == 2, within_s=30, what="both lines in the store")
+    poll(lambda: len(up.found_lines('"drawer open"')) == 2, within_s=30, what="both lines in the store")
     said = [json.loads(line) for line in up.cli("logs", '"drawer open"', "--json").splitlines()]
     assert sorted(line["message"] for line in said) == ["drawer open -T", "drawer open -d"]
     assert {line["source"] for line in said} == {"till"}
-
-
-def make_channels(up: Installation, mail: MailServer, hook: HookServer) -> None:
-    up.desk.ask(
-        f"""
-        from forestall.alerts.channels import create_channel
-        from forestall.estate.tenancy import system_scope
-        from forestall.kernel.clock import SystemClock
-        for notifier, given in (
-            ("smtp", {{"to": "desk@provider.example", "host": "127.0.0.1", "port": {mail.port},
-                       "security": "none", "sender": "forestall@provider.example"}}),
-            ("webhook", {{"url": {hook.url!r}, "secret": {SECRET!r}, "allow_private": True}}),
-        ):
-            create_channel(system_scope("test"), notifier=notifier, title=notifier, given=given,
-                           now=SystemClock().now())
-        """
-    )
-
-
-def road_of(up: Installation) -> dict:
-    """The site's findings, evidence, alerts and tickets, and where they stand in the journal."""
-    return up.desk.ask(
-        f"""
-        import json
-        from forestall.alerts.models import Alert, Delivery, Evidence
-        from forestall.findings.models import Finding
-        from forestall.journal.models import Entry
-        from forestall.tickets.models import Ticket
-        on = {{"asset__name": {SITE!r}}}
-        alerts = list(Alert.objects.filter(**on))
-        sent = [seq for seq, body in Entry.objects.filter(kind="delivery.sent").values_list("seq", "body")
-                if json.loads(bytes(body))["body"]["alert"] in [alert.pk for alert in alerts]]
-        return {{
-            "findings": [[f.rule, f.ended_at is not None] for f in Finding.objects.filter(**on)],
-            "sealed": list(Evidence.objects.filter(**on).values_list("journal_seq", flat=True)),
-            "sent": sorted(sent),
-            "alerts": [[alert.state, alert.occurrence] for alert in alerts],
-            "tickets": list(Ticket.objects.filter(**on).values_list("status", flat=True)),
-            "steps": sorted(Delivery.objects.filter(alert__in=alerts, state="sent")
-                            .values_list("step", flat=True)),
-        }}
-        """
-    )
-
-
-def told_of(mail: MailServer, hook: HookServer) -> tuple[list[str], list[str]]:
-    """The subjects of the mails and the types of the posts that are about the site."""
-    posts = [(headers, body, json.loads(body)) for headers, body in hook.requests]
-    mine = [(headers, body, said) for headers, body, said in posts if SITE in json.dumps(said)]
-    for headers, body, _ in mine:
-        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-        key = base64.b64decode(SECRET.removeprefix("whsec_"))
-        expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-        assert headers["webhook-signature"] == f"v1,{expected}"
-    subjects = [str(one["subject"]) for one in mail.inbox if SITE in str(one["subject"])]
-    return subjects, [said["type"] for _, _, said in mine]
 
 
 def test_a_web_server_that_stops_is_told_once_and_its_recovery_too(up):
@@ -169,36 +92,35 @@ def test_a_web_server_that_stops_is_told_once_and_its_recovery_too(up):
     server = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 'hello'; }} }}"
     up.cli("asset", "add", SITE, "--client", CLIENT, "--kind", "website")
     with MailServer() as mail, HookServer() as hook:
+        post = Post(mail, hook)
         make_channels(up, mail, hook)
         with nginx(server, port=port):
             up.cli("probes", "add", SITE, "http", f"http://127.0.0.1:{port}/", "--client", CLIENT,
                    "--every", "5", "--collector", "own")  # fmt: skip
             poll(lambda: asked(up, port) >= 2, within_s=60, what="two answers of the web server")
-            assert road_of(up)["findings"] == []
+            assert what_became(up, [SITE], RULES) == Became()
         stopped_s = time.monotonic()
-        poll(lambda: all(told_of(mail, hook)), within_s=90, what="a mail and a post")
-        print(f"told {time.monotonic() - stopped_s:.1f} s after the server stopped")
-        road = poll(lambda: (now := road_of(up))["tickets"] and now, within_s=20, what="a ticket")
-        assert road["findings"] == [["probe-failed", False]]
-        assert len(road["alerts"]) == len(road["tickets"]) == 1
-        assert road["steps"] == ["opened", "opened"]
-        assert len(road["sealed"]) == 1 and road["sealed"][0] < road["sent"][0]
-        assert [len(told) for told in told_of(mail, hook)] == [1, 1]
+
+        def became(steps: int, status: str) -> Became | None:
+            now = what_became(up, [SITE], RULES)
+            return now if len(now.steps) >= steps and now.tickets == [status] else None
+
+        told = poll(lambda: became(2, "open"), within_s=90, what="a mail, a post and a ticket")
+        assert [(rule, ended) for rule, _, ended, *_ in told.findings] == [("probe-failed", False)]
+        assert told.steps == ["opened", "opened"]
+        assert told.sealed and max(told.sealed) < told.first_sent
+        alert = told.alerts[0][0]
+        [(told_s, _)], [_] = post.mails(alert), post.posts(alert)
+        print(f"told {told_s - stopped_s:.1f} s after the server stopped")
         with nginx(server, port=port):
             started_s = time.monotonic()
-            poll(
-                lambda: [len(told) for told in told_of(mail, hook)] == [2, 2],
-                within_s=90,
-                what="the recovery by mail and by post",
-            )
-            print(f"recovery told {time.monotonic() - started_s:.1f} s after the server was back")
-            road = poll(
-                lambda: (now := road_of(up))["tickets"] == ["closed"] and now, within_s=20, what="closed"
-            )
-        assert road["findings"] == [["probe-failed", True]]
-        assert road["alerts"] == [["recovered", 1]]
-        assert road["steps"] == ["opened", "opened", "recovered", "recovered"]
-        assert told_of(mail, hook)[1] == ["alert.opened", "alert.recovered"]
+            over = poll(lambda: became(4, "closed"), within_s=90, what="the recovery by mail and by post")
+        assert [(rule, ended) for rule, _, ended, *_ in over.findings] == [("probe-failed", True)]
+        assert [one[:3] for one in over.alerts] == [[alert, "recovered", 1]]
+        assert over.steps == ["opened", "opened", "recovered", "recovered"]
+        assert [said["type"] for said in post.posts(alert)] == ["alert.opened", "alert.recovered"]
+        _, (recovered_s, _) = post.mails(alert)
+        print(f"recovery told {recovered_s - started_s:.1f} s after the server was back")
 
 
 def asked(up: Installation, port: int) -> int:
@@ -288,7 +210,7 @@ def test_roles_that_are_killed_come_back_and_nothing_acknowledged_is_missing(up,
     assert len(sent) > 10
 
     def arrived() -> list[int]:
-        return sorted(int(line.rsplit(" ", 1)[1]) for line in found_lines(up, '"counted line"'))
+        return sorted(int(line.rsplit(" ", 1)[1]) for line in up.found_lines('"counted line"'))
 
     poll(lambda: sent <= set(arrived()), within_s=60, what="everything that was acknowledged")
     assert len(arrived()) == len(set(arrived())), "a line came twice"
@@ -301,7 +223,7 @@ def works(up: Installation, role: str, before: int) -> bool:
     if sign_of_life.get("pid", before) == before or time.time() - sign_of_life["at"] > 5:
         return False
     if role == "store":
-        return bool(found_lines(up, ""))
+        return bool(up.found_lines(""))
     if role == "web":
         try:
             return httpx.get(f"{up.url}/healthz", timeout=2, trust_env=False).is_success
