@@ -144,7 +144,10 @@ class Asset(Identified):
                 fields=["client", "name"], condition=Q(archived_at=None), name="asset_name"
             )
         ]
-        indexes = [models.Index(fields=["client", "kind"], name="asset_client_kind")]
+        indexes = [
+            models.Index(fields=["client", "kind"], name="asset_client_kind"),
+            models.Index(fields=["name", "id"], condition=models.Q(archived_at=None), name="asset_by_name"),
+        ]
 
     def __str__(self) -> str:
         return self.name

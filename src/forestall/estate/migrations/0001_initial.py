@@ -485,6 +485,12 @@ class Migration(migrations.Migration):
             model_name="asset",
             index=models.Index(fields=["client", "kind"], name="asset_client_kind"),
         ),
+        migrations.AddIndex(
+            model_name="asset",
+            index=models.Index(
+                condition=models.Q(("archived_at", None)), fields=["name", "id"], name="asset_by_name"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="asset",
             constraint=models.UniqueConstraint(

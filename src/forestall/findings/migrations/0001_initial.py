@@ -171,6 +171,14 @@ class Migration(migrations.Migration):
             model_name="finding",
             index=models.Index(fields=["asset", "-began_at"], name="finding_asset"),
         ),
+        migrations.AddIndex(
+            model_name="finding",
+            index=models.Index(
+                condition=models.Q(("ended_at", None), _negated=True),
+                fields=["worst", "-ended_at"],
+                name="finding_ended",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="finding",
             constraint=models.UniqueConstraint(
