@@ -213,7 +213,7 @@ SERIES = st.tuples(st.lists(LABEL, max_size=6), st.lists(SAMPLE, max_size=4))
 
 
 @given(st.lists(SERIES, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_walker_finds_what_the_library_finds(series):
     body = body_of(*series)
     fast, slow = walk(body), walk_slowly(body)
@@ -222,7 +222,7 @@ def test_the_walker_finds_what_the_library_finds(series):
 
 
 @given(st.lists(SERIES, max_size=4), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_damaged_bodies_are_read_as_the_library_does_or_left_to_it(series, data):
     body = bytearray(body_of(*series))
     for _ in range(data.draw(st.integers(0, 3))):
@@ -240,7 +240,7 @@ def test_damaged_bodies_are_read_as_the_library_does_or_left_to_it(series, data)
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_bytes_are_read_or_refused(body):
     try:
         read(body, known_series(), received_at_ms=0)
