@@ -6,15 +6,24 @@ Wiring (processes/watch.py): each listener has an accept of its own, with counte
     await syslog.listen(syslog.SPEC.read({"host": …, "port": …}), accept, stop)
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from forestall.collect.listeners import CannotTake, PushedLine, PushedNumber, Received, Records
 from forestall.intake.doors import Taker
-from forestall.intake.envelope import Envelope, Kind, encode_envelope, pack_lines
+from forestall.intake.envelope import (
+    Envelope,
+    Kind,
+    decode_envelope,
+    encode_envelope,
+    pack_lines,
+    unpack_lines,
+)
 from forestall.intake.pushed import (
     Pushed,
     PushedLogs,
@@ -23,8 +32,14 @@ from forestall.intake.pushed import (
     no_logs,
     no_samples,
 )
+from forestall.intake.queue import QueueReader
+from forestall.intake.segments import START, Position, list_segments, segment_path
 from forestall.intake.values import RAW_MAX_BYTES, QueueFull, Rejection
 from forestall.kernel.clock import Clock, to_ms
+
+LAST_MAX_BYTES = 32 << 20
+LAST_READ_BYTES = 4 << 20
+LAST_LINES_MAX = 65_536
 
 _SYSLOG: Kind = "syslog"
 _PUSHED: Kind = "pushed"
@@ -100,6 +115,37 @@ class QueueAccept:
     def ready(self, port: int) -> None:
         """The listener listens."""
         self.port = port
+
+
+def last_lines(directory: Path, *, transport: str) -> dict[str, list[bytes]]:
+    """By sender: the last lines over a transport that are in a queue directory, the oldest first. Looks at
+    about LAST_MAX_BYTES of its end, and keeps LAST_LINES_MAX of a sender."""
+    found: dict[str, deque[bytes]] = {}
+    reader, after = QueueReader(directory), _near_the_end(directory)
+    while part := reader.read(after, max_bytes=LAST_READ_BYTES):
+        after = part[-1][0]
+        for _, frame in part:
+            try:
+                envelope = decode_envelope(frame)
+                if envelope.kind != "syslog" or envelope.transport != transport:
+                    continue
+                offsets, lines = unpack_lines(envelope.body)
+            except ValueError:  # said by the decoder when it comes to it
+                continue
+            kept = found.setdefault(envelope.peer, deque(maxlen=LAST_LINES_MAX))
+            kept.extend(bytes(lines[start:end]) for start, end in pairwise(offsets.tolist()))
+    return {peer: list(lines) for peer, lines in found.items()}
+
+
+def _near_the_end(directory: Path) -> Position:
+    """LAST_MAX_BYTES before the end, or the beginning; it may lie inside a frame, which is then skipped."""
+    left = LAST_MAX_BYTES
+    for number in reversed(list_segments(directory)):
+        size = segment_path(directory, number).stat().st_size
+        if size >= left:
+            return Position(number, size - left)
+        left -= size
+    return START
 
 
 def as_pushed(records: Records) -> Pushed:
