@@ -80,6 +80,13 @@ async def test_a_ping_that_gets_lost() -> None:
     assert number(outcome, "icmp.loss_ratio") == 1 and outcome.answer == "ping 1: lost"
 
 
+@pytest.mark.skipif(not may_ping(), reason="only root may open a raw socket")
+async def test_a_ping_in_little_time_says_that_it_was_lost_and_not_that_time_was_up() -> None:
+    outcome = await ask("icmp", "fe80::1:2:3:4", count=4, timeout_s=0.8)
+    assert not outcome.ok and outcome.reason == "fe80::1:2:3:4 answers none of 4 pings"
+    assert number(outcome, "icmp.loss_ratio") == 1
+
+
 @pytest.mark.skipif(not may_ping(), reason="only root can give a capability away")
 def test_a_process_that_may_not_ping_says_so() -> None:
     low, high = map(int, Path("/proc/sys/net/ipv4/ping_group_range").read_text().split())

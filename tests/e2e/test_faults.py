@@ -137,7 +137,7 @@ FAULTS = (
     Fault(
         "fifty services behind a host that is off",
         assets=lambda _: ["rack", *(f"service {number}" for number in range(SERVICES))],
-        rules={"host-unreachable": "icmp 10.213.", "probe-failed": "", "packets-lost": ""},
+        rules={"host-unreachable": "answers none of 4 pings", "probe-failed": "", "packets-lost": ""},
         breaks=lambda site: site.host.switch_off(),
         mends=lambda site: site.host.switch_on(),
         findings=SERVICES + 1,

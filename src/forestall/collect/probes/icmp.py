@@ -14,6 +14,8 @@ from forestall.kernel.words import say_quantity, say_share
 COUNT_MAX = 20
 GAP_S = 0.1
 LOST_AFTER_S = 2.0
+GAPS_SHARE = 0.3  # of the time of a try that sending takes at most
+WAIT_SHARE = 0.9  # after which what has not come counts as lost, so that the loss is told and not the hurry
 
 SPEC = Spec(
     name="icmp",
@@ -24,7 +26,8 @@ SPEC = Spec(
         Setting("count", "Pings in a run", "whole", default=4, least=1, most=COUNT_MAX),
         Setting("most_loss_ratio", "Lost, at most", "number", default=0.75, least=0, most=1),
     ),
-    limits="Needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range. A ping is lost after 2 s.",
+    limits="Needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range. A ping is lost after 2 s, or when "
+    "the time of the try is nearly over.",
     produces=("probe.up", "probe.took_ms", "icmp.loss_ratio", "icmp.rtt_ms"),
 )
 
@@ -48,9 +51,15 @@ async def probe(question: Question, reach: Reach) -> Answer:
     ping = _ping_of_this_loop()
     question.doing(f"pinging {shown}")
 
+    gap_s = min(GAP_S, question.timeout_s * GAPS_SHARE / count)
+    patience_s = min(LOST_AFTER_S, question.timeout_s * WAIT_SHARE - gap_s * (count - 1))
+
     async def once(number: int) -> float | None:
-        await asyncio.sleep(number * GAP_S)
-        answer: float | None = await ping.ping(address)
+        await asyncio.sleep(number * gap_s)
+        # never cancelled: gufo would stumble over the answer that comes late, and lose others' with it
+        sent = asyncio.ensure_future(ping.ping(address))
+        await asyncio.wait({sent}, timeout=patience_s)
+        answer: float | None = sent.result() if sent.done() else None
         return answer
 
     try:
