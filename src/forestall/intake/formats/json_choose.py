@@ -184,15 +184,16 @@ def choose_leaves(leaves, first, last, row, names, roles, ranks, sizes, seen, ch
             return -1  # the same name in two places
         seen[name] = row
         before = np.int64(name)
-        width = np.int64(leaves[np.uint64(leaf), 2] - leaves[np.uint64(leaf), 1]) + sizes[key] + 3
+        total += np.int64(leaves[np.uint64(leaf), 2] - leaves[np.uint64(leaf), 1]) + sizes[key] + 3
         if role != 0:
             other = chosen[role]
             if other < 0 or ranks[key] < ranks[np.uint64(leaves[np.uint64(other), 0])]:
                 chosen[role] = leaf
-        if role != _MESSAGE or chosen[role] != leaf:
-            total += width
         if not again:
             count += 1
+    message = chosen[_MESSAGE]
+    if message >= 0:  # may be long; all others count, whether they become attributes or not
+        total -= np.int64(leaves[np.uint64(message), 2] - leaves[np.uint64(message), 1])
     if total > ATTRS_MAX_BYTES or count > ATTRS_MAX_COUNT:
         return -1
     return total
