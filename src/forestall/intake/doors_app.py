@@ -41,13 +41,15 @@ class _Gone(Exception):
 
 
 class DoorsApp:
-    """Dispatches by path. Two doors never have the same path (checked when the application is made)."""
+    """Dispatches by path. Two doors never have the same path (checked when the application is made); a door
+    with `claims` is asked about what no path names."""
 
     def __init__(self, doors: Mapping[str, ModuleType], desk: Desk, *, then: App) -> None:
         self._desk = desk
         self._then = then
         self._exact: dict[str, ModuleType] = {}
         self._prefixes: dict[str, ModuleType] = {}
+        self._claiming = [door for door in doors.values() if hasattr(door, "claims")]
         self._bytes_held = 0
         for name, door in doors.items():
             for path in door.PATHS:
@@ -63,8 +65,18 @@ class DoorsApp:
         found = [prefix for prefix in self._prefixes if path.startswith(prefix)]
         return self._prefixes[max(found, key=len)] if found else None
 
+    def _door_for(self, scope: Scope) -> ModuleType | None:
+        if scope["type"] != "http":
+            return None
+        if (door := self.door_at(scope["path"])) or not self._claiming:
+            return door
+        headers = _headers(scope)
+        return next(
+            (door for door in self._claiming if door.claims(scope["method"], scope["path"], headers)), None
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = self.door_at(scope["path"]) if scope["type"] == "http" else None
+        door = self._door_for(scope)
         if door is None:
             await self._then(scope, receive, send)
             return
@@ -83,7 +95,7 @@ class DoorsApp:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
     async def _serve(self, door: ModuleType, scope: Scope, receive: Receive) -> DoorAnswer:
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        headers = _headers(scope)
         most = getattr(door, "BODY_MAX_BYTES", DEFAULT_BODY_MAX_BYTES)
         told = headers.get("content-length", "0")
         if told.isdigit() and int(told) > most:
@@ -161,6 +173,10 @@ class _Held:
     def release(self) -> None:
         """Give the bytes back to the others."""
         self._app._bytes_held -= self._size
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
 
 
 def _too_large(most: int) -> DoorAnswer:

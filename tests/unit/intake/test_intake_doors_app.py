@@ -42,6 +42,25 @@ def make_door(answer: Answer, *paths: str, most: int | None = None) -> ModuleTyp
     return door
 
 
+async def test_a_door_may_claim_what_no_path_names() -> None:
+    async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
+        return answer_json(200, {"door": request.path})
+
+    async def django(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b"django"})
+
+    door = make_door(answer, "/named")
+    door.claims = lambda method, path, headers: (  # type: ignore[attr-defined]
+        method == "POST" and path.endswith("/_bulk") and "authorization" in headers
+    )
+    app = DoorsApp({"door": door}, make_desk(), then=django)
+    known = ((b"Authorization", b"Bearer x"),)
+    assert (await call(app, "/any/_bulk", headers=known))[0] == 200
+    assert (await call(app, "/any/_bulk"))[0] == 404
+    assert (await call(app, "/any", headers=known))[0] == 404
+
+
 def make_desk(queue: Queue | None = None, noted: list[Rejection] | None = None) -> Desk:
     return Desk(queue or Queue(), SystemClock(), ask, (noted if noted is not None else []).append)
 

@@ -3,6 +3,8 @@
     SPEC: kernel.plugins.Spec
     PATHS: tuple[str, ...]        exact paths, or prefixes when they end in "/"
     BODY_MAX_BYTES: int           optional; else DEFAULT_BODY_MAX_BYTES
+    def claims(method: str, path: str, headers: Mapping[str, str]) -> bool
+                                  optional: whether it answers what no door's PATHS name
     async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer
 
 `intake.doors_app` reads the body, calls the door and sends its answer; it also turns QueueFull into a 503
