@@ -100,7 +100,7 @@ def enrol_collector(
         if not EnrolmentToken.objects.filter(pk=token.pk, used_at=None).update(used_at=now):
             raise NotEnrolled("this token was used")
         asset = token.asset or _make_asset(token, hostname, kind if kind in MACHINES else "server", now)
-        if peer and not asset.addresses and _is_free(token.client_id, peer):
+        if peer and not asset.addresses and is_free(token.client_id, peer):
             asset.addresses = [peer]
         asset.facts = asset.facts | {"platform": platform, "hostname": hostname, "addresses": addresses}
         asset.save(update_fields=["facts", "addresses"])
@@ -143,7 +143,7 @@ def _make_asset(token: EnrolmentToken, hostname: str, kind: str, now: datetime) 
     return asset
 
 
-def _is_free(client: str, address: str) -> bool:
+def is_free(client: str, address: str) -> bool:
     """Whether no other client has an asset with that address: whose its syslog is must stay plain."""
     others = Asset.objects.exclude(client=client).filter(archived_at=None).values_list("addresses", flat=True)
     return not any(address in addresses for addresses in others.iterator())

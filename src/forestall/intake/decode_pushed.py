@@ -17,7 +17,7 @@ from forestall.intake.envelope import Envelope, encode_envelope
 from forestall.intake.parting import part_pushed, take_rows
 from forestall.intake.pushed import Pushed, PushedOutcome, decode_pushed
 from forestall.intake.route import Place
-from forestall.intake.values import OTHERS
+from forestall.intake.values import OTHERS, SENDER_MAX_CHARS
 from forestall.kernel.columns import I64, U64, LogColumns, SampleColumns
 from forestall.kernel.errors import Rejected
 
@@ -210,7 +210,8 @@ class _Router:
 
     def _sender(self, host: str) -> str:
         """By what a person knows the stranger: the host that was named, else the address."""
-        return host if host and self._envelope.client else self._envelope.peer
+        named = host.replace("\0", "").strip()[:SENDER_MAX_CHARS] if self._envelope.client else ""
+        return named or self._envelope.peer
 
     def _why_not(self, host: str) -> str:
         if not self._envelope.client:

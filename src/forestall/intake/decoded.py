@@ -1,6 +1,6 @@
 """What decoding a stretch of a queue yields, and what the decoders of its kinds of frames share. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,7 +25,7 @@ class DecodeState(msgspec.Struct, frozen=True):
 QUARANTINE = "quarantine"
 
 # (client, sender) → the positions between which its records went into quarantine, in one queue
-Held = Mapping[tuple[str, str], tuple[Position, Position]]
+Held = Mapping[tuple[str, str], Sequence[tuple[Position, Position]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ class Work:
 
     def is_held(self, client: str, sender: str) -> bool:
         """Whether this frame's records of that sender went into quarantine when they were decoded before."""
-        first, last = self.held.get((client, sender), (START, START))
-        return first <= self.position <= last
+        spans = self.held.get((client, sender), ())
+        return any(first <= self.position <= last for first, last in spans)
 
     def reject(
         self, door: str, sender: str, reason: str, at_ms: int, raw: bytes, *, client: str = "", count: int = 1
@@ -127,8 +127,5 @@ class Work:
         example: str,
     ) -> None:  # fmt: skip
         """Note what is about nobody who is known."""
-        self.strays.append(
-            Stray(
-                door, client, sender, reason, self.position, at_ms, count, frame, example[:EXAMPLE_MAX_CHARS]
-            )
-        )
+        shown = example.replace("\0", " ")[:EXAMPLE_MAX_CHARS]
+        self.strays.append(Stray(door, client, sender, reason, self.position, at_ms, count, frame, shown))

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -14,12 +14,14 @@ from forestall.intake.poison import Poison
 from forestall.intake.queue import QueueReader
 from forestall.intake.ranges import Range
 from forestall.intake.route import Directory
+from forestall.intake.segments import Position
 from forestall.intake.values import REASON_MAX_CHARS, Refused, Rejection, TryAgain
 from forestall.kernel.clock import Clock, to_ms
 
 DIRECTORY_EVERY_MS = 10_000
 MISTAKES_MAX = 4
 REJECTIONS_MAX = 10_000
+RELEASE_EVERY_MS = 2_000
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,12 @@ class Keeps(Protocol):
         """Keep what was not kept before; durable when this returns. Raises TryAgain."""
         ...
 
+    def release(
+        self, directory: Directory, renewed: Callable[[int], Directory], *, passed: Mapping[str, Position]
+    ) -> None:
+        """Feed what waits of senders that are known now. Raises TryAgain."""
+        ...
+
 
 class Stopped(Exception):
     """The pump was told to stop while it was trying again."""
@@ -81,6 +89,7 @@ class Feed:
         self._lock = threading.Lock()
         self._rejections: deque[Rejection] = deque(maxlen=REJECTIONS_MAX)
         self.rejected_count = 0
+        self._released_at_ms = 0
 
     def now_ms(self) -> int:
         """The time."""
@@ -203,6 +212,17 @@ class Feed:
             log.exception("the quarantine failed on %s", part.token)
             frames = [stray.frame for stray in strays if stray.frame]
             self.set_aside(part, frames, f"the quarantine: {type(error).__name__}: {error}")
+
+    def release(self, passed: Mapping[str, Position]) -> None:
+        """Let go of what waits in quarantine and need not any more; not more often than RELEASE_EVERY_MS."""
+        now_ms = self.now_ms()
+        if self.quarantine is None or abs(now_ms - self._released_at_ms) < RELEASE_EVERY_MS:
+            return
+        self._released_at_ms = now_ms
+        try:
+            self.quarantine.release(self.directory(), self.renewed, passed=passed)
+        except TryAgain as error:
+            log.warning("what waits in quarantine must wait longer: %s", error)
 
     def set_aside(self, part: Range, frames: list[bytes], said: str) -> None:
         """Keep frames that we cannot process, and tell."""

@@ -23,6 +23,9 @@ from the judge's. TryAgain from any of them: the same call again, with growing p
 Refused, or another exception four times over: the frames are set aside under `queue/poison/`, a rejected row
 says so, and the rest goes on. An exception of `tick` or `save` ends the pump (`on_failure`): the process
 exits and goes on from its checkpoints.
+
+`quarantine` (`intake.quarantine.Quarantine`) keeps what is about nobody who is known; without one that is
+refused.
 """
 
 import logging
@@ -33,7 +36,7 @@ from pathlib import Path
 
 from forestall.intake.cursors import BEGINNING, QueuePlace
 from forestall.intake.envelope import decode_envelope
-from forestall.intake.feed import Feed, Pace, Stopped
+from forestall.intake.feed import Feed, Keeps, Pace, Stopped
 from forestall.intake.queue import QueueReader
 from forestall.intake.ranges import list_queues
 from forestall.intake.route import Directory
@@ -78,12 +81,13 @@ class Pump:
         reject: Callable[[Sequence[Rejection]], object],
         on_failure: Callable[[BaseException], None] | None = None,
         pace: Pace = Pace(),
+        quarantine: Keeps | None = None,
     ) -> None:
         cursors = root / "cursors"
         cursors.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root = root
         self._on_failure = on_failure
-        self._feed = Feed(root, load_directory=load_directory, clock=clock, pace=pace)
+        self._feed = Feed(root, load_directory=load_directory, clock=clock, pace=pace, quarantine=quarantine)
         self._handing = Handing()
         self._judge = JudgeRun(self._feed, judge, self._handing, path=cursors / "judge", reject=reject)
         self._store = StoreRun(self._feed, store, self._handing, path=cursors / "store")

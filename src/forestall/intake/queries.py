@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from forestall.estate.models import Asset, Client, Collector
 from forestall.estate.tenancy import Scope
-from forestall.intake.models import RejectedInput
+from forestall.intake.models import RejectedInput, Stranger
 from forestall.intake.route import Directory, RoutedAsset, RoutedCollector
 from forestall.kernel.clock import Clock, to_ms
 from forestall.kernel.cursors import ByTime
@@ -62,3 +62,42 @@ def count_rejected(scope: Scope, *, since: datetime) -> int:
 def _rejected(scope: Scope) -> QuerySet[RejectedInput]:
     """The gate: a row without a client is no client's, so `of` hides it from every narrower scope."""
     return cast("QuerySet[RejectedInput]", RejectedInput.objects.of(scope))
+
+
+def list_strangers(
+    scope: Scope, *, state: str = "", after: tuple[datetime, str] | None = None, limit: int = 100
+) -> Sequence[Stranger]:
+    """Who sends although nobody knows whose it is, the latest first; those who are known by now are left out
+    unless `state` asks for them. Those without a client are seen by those who see every client."""
+    rows = _strangers(scope)
+    rows = rows.filter(state=state) if state else rows.exclude(state=Stranger.DONE)
+    if after is not None:
+        at, pk = after
+        rows = rows.filter(Q(last_at__lt=at) | Q(last_at=at, pk__lt=pk))
+    found = rows.select_related("client", "asset").order_by("-last_at", "-pk")
+    return list(found[: min(limit, PAGE_MAX)])
+
+
+def find_stranger(scope: Scope, identifier: str) -> Stranger | None:
+    """One row, or None when there is none that the scope sees."""
+    return _strangers(scope).select_related("client", "asset").filter(pk=identifier).first()
+
+
+def count_strangers(scope: Scope) -> int:
+    """How many wait for somebody to say whose they are."""
+    return _strangers(scope).filter(state=Stranger.WAITING).count()
+
+
+def sum_quarantine() -> dict[tuple[str, str], int]:
+    """Records in quarantine by (door, what became of them): `waiting`, `dropped`, `fed`."""
+    found: dict[tuple[str, str], int] = {}
+    rows = Stranger.objects.values_list("door").annotate(
+        Sum("kept_records"), Sum("dropped_records"), Sum("fed_records")
+    )
+    for door, waiting, dropped, fed in rows:
+        found |= {(door, "waiting"): waiting, (door, "dropped"): dropped, (door, "fed"): fed}
+    return found
+
+
+def _strangers(scope: Scope) -> QuerySet[Stranger]:
+    return cast("QuerySet[Stranger]", Stranger.objects.of(scope))

@@ -11,7 +11,7 @@ from typing import Protocol
 from forestall.intake.cursors import BEGINNING, Checkpoint, QueuePlace, read_checkpoint, write_checkpoint
 from forestall.intake.decode import Decoded, PlacedSnapshot
 from forestall.intake.feed import Feed
-from forestall.intake.queue import Position, QueueReader
+from forestall.intake.queue import START, Position, QueueReader
 from forestall.intake.ranges import Range, list_queues, read_exactly, read_range
 from forestall.intake.resting import Turn
 from forestall.intake.values import Rejection, TryAgain
@@ -81,6 +81,11 @@ class Handing:
             self.judged[part.queue] = QueuePlace(*part.end, state=decoded.state)
             self.news.notify_all()
 
+    def passed(self) -> dict[str, Position]:
+        """Up to where both sides are for good; START where one of them has not begun."""
+        judged, stored = dict(self.judged_durable), dict(self.stored_durable)
+        return {queue: min(judged.get(queue, START), stored.get(queue, START)) for queue in judged | stored}
+
     def take(self, queue: str, at: Position) -> _Handed | None:
         """What starts exactly where the store side is."""
         with self.news:
@@ -136,6 +141,7 @@ class JudgeRun:
             for queue in list_queues(self._feed.root):
                 self._step(queue)
             self._tell_rejections()
+            self._feed.release(self._handing.passed())
             self._keep_time()
             if (
                 self._dirty
@@ -153,10 +159,8 @@ class JudgeRun:
         self._saved_at_ms = self._feed.now_ms()
         self._dirty = False
         handing.judged_durable = {queue: place.at for queue, place in places.items()}
-        stored = dict(handing.stored_durable)
-        for queue, at in handing.judged_durable.items():
-            if queue in stored:
-                self._feed.reader(queue).trim(min(at, stored[queue]))
+        for queue, at in handing.passed().items():
+            self._feed.reader(queue).trim(at)
 
     def _step(self, queue: str) -> None:
         reader = self._readers.setdefault(queue, self._feed.reader(queue))
@@ -187,7 +191,9 @@ class JudgeRun:
             self._behind.pop(queue, None)
 
     def _keep_time(self) -> None:
-        now_ms = min(self._behind.values(), default=self._feed.now_ms())
+        now_ms = self._feed.now_ms()
+        if self._behind:  # never backwards: what waited in quarantine is fed with its old times
+            now_ms = min(now_ms, max(self._ticked_at_ms, min(self._behind.values())))
         if abs(now_ms - self._ticked_at_ms) < self._feed.pace.tick_every_ms:
             return
         self._ticked_at_ms = now_ms

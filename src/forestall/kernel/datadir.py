@@ -20,6 +20,7 @@ class DataDir:
         self.settings = self.root / "forestall.toml"
         self.secret = self.root / "secret"
         self.queue = self.root / "queue"
+        self.quarantine = self.root / "quarantine"
         self.telemetry = self.root / "telemetry"
         self.evidence = self.root / "evidence"
         self.run = self.root / "run"
@@ -32,6 +33,7 @@ class DataDir:
                 self.root,
                 self.secret,
                 self.queue,
+                self.quarantine,
                 self.telemetry,
                 self.evidence,
                 self.run,

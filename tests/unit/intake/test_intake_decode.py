@@ -81,7 +81,7 @@ def test_unknown_senders_wait_in_quarantine_with_what_to_do() -> None:
 
 def test_what_went_into_quarantine_stays_there_when_it_is_decoded_again() -> None:
     frames = [(Position(1, k), syslog_frame([b"m"], "10.0.0.6")) for k in range(3)]
-    held = {("", "10.0.0.6"): (Position(1, 0), Position(1, 1))}
+    held = {("", "10.0.0.6"): [(Position(1, 0), Position(1, 1))]}
     result = decode(frames, DIRECTORY, DecodeState(), held)
     assert len(result.logs) == 1 and result.strays == [] and result.rejected == []
 
