@@ -15,7 +15,7 @@ from forestall.intake.doors import DoorAnswer, DoorRequest, refuse
 
 RATIO_MAX = 200
 SMALL_BYTES = 1 << 20  # up to here the ratio does not count: a few lines of zeros are no attack
-ZLIB_PIECE_BYTES = 16 << 10  # unpacks to 16 MiB at most: deflate's ratio ends at 1032
+ZLIB_PIECE_BYTES = 4 << 10  # unpacks to 4 MiB at most: deflate's ratio ends at 1032
 ZSTD_PIECE_BYTES = 256  # unpacks to 8 MiB at most: a block of 4 bytes stands for 128 KiB at most
 MEMBERS_MAX = 1_000  # gzip files and zstd frames may follow each other in one body
 WINDOW_MAX_BYTES = 8 << 20
