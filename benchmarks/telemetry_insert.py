@@ -18,11 +18,11 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from contract.telemetry_store import StoreProcess, start_store
+from contract.telemetry_store import StoreProcess, start_store, write_logs
 from forestall.kernel.columns import LogColumns, SampleColumns
 from forestall.telemetry import search
 from forestall.telemetry.scope import EVERY
-from forestall.telemetry.write import insert_logs, insert_samples
+from forestall.telemetry.write import insert_samples
 
 BATCH = 20_000
 ASSETS = 1000
@@ -87,7 +87,7 @@ def run(running: StoreProcess, table: str, rows: int) -> None:
         logs, samples = (make_logs(rng, start), None) if table == "logs" else (None, make_samples(rng, start))
         began, own = time.perf_counter(), time.process_time()
         if logs is not None:
-            insert_logs(running.store, logs, token=f"logs {start}")
+            write_logs(running.store, logs, token=f"logs {start}")
         if samples is not None:
             insert_samples(running.store, samples, token=f"samples {start}")
         slowest_s = max(slowest_s, time.perf_counter() - began)

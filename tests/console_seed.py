@@ -228,7 +228,7 @@ def observe(found: Seeded, now_ms: int) -> None:
     from forestall.kernel.columns import LogColumns, SampleColumns
     from forestall.kernel.ids import to_number
     from forestall.telemetry.client import Store
-    from forestall.telemetry.write import insert_logs, insert_samples
+    from forestall.telemetry.write import insert_samples
 
     store = Store("127.0.0.1", settings.CONFIG.port("store"), password=settings.DATA.key("store").hex())
     store.wait_ready(30)
@@ -263,7 +263,7 @@ def observe(found: Seeded, now_ms: int) -> None:
     size = len(lines)
     at_ms = np.array([line[0] for line in lines], np.int64)
     blank = pa.array([""] * size)
-    insert_logs(
+    write_logs(
         store,
         LogColumns(
             client=np.full(size, client, np.uint64), asset=np.full(size, asset, np.uint64), at_ms=at_ms,

@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from forestall.kernel.columns import LogColumns, SampleColumns
 from forestall.telemetry.client import Store
+from forestall.telemetry.vocabulary import Vocabulary
+from forestall.telemetry.write import insert_logs
 
 READY_S = 30
 
@@ -120,3 +122,8 @@ def sample_columns(
         at_ms=np.arange(count, dtype=np.int64) * step_ms + at_ms,
         value=np.array(values, np.float64),
     )
+
+
+def write_logs(store: Store, columns: LogColumns, *, token: str) -> None:
+    """Insert as a writer does that has just been started."""
+    insert_logs(store, columns, token=token, vocabulary=Vocabulary(store))

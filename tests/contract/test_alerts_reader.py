@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store
+from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store, write_logs
 from estate_factories import EVERYTHING, START, make_asset
 from forestall.alerts import evidence
 from forestall.alerts.reader import StoreReader
@@ -14,7 +14,7 @@ from forestall.findings.actions import apply
 from forestall.kernel.clock import to_ms
 from forestall.kernel.ids import to_number
 from forestall.kernel.observations import Snapshot
-from forestall.telemetry.write import insert_logs, insert_samples
+from forestall.telemetry.write import insert_samples
 from road_factories import transition
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("store")]
@@ -32,7 +32,7 @@ def test_a_bundle_holds_the_series_the_lines_and_the_configuration(running: Stor
     before_ms = to_ms(START) - 60_000
     for one, text in ((asset, "ours"), (other, "theirs")):
         place = {"client": to_number(one.client_id), "asset": to_number(one.pk), "at_ms": before_ms}
-        insert_logs(running.store, log_columns([f"{text} fails"], **place), token=f"logs {one.pk}")
+        write_logs(running.store, log_columns([f"{text} fails"], **place), token=f"logs {one.pk}")
         series = sample_columns([1.0, 1.0, 0.0], metric="probe.up", item="tcp web:80", **place)
         insert_samples(running.store, series, token=f"samples {one.pk}")
         snapshot = Snapshot(at_ms=before_ms, kind="sshd_config", text=f"# {text}\n")

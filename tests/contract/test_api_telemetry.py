@@ -9,14 +9,14 @@ import pytest
 from django.test import Client as Browser
 from msgspec.structs import replace
 
-from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store
+from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store, write_logs
 from estate_factories import make_asset, make_client, make_person
 from forestall.estate.access import make_token
 from forestall.estate.models import Asset
 from forestall.estate.values import Role
 from forestall.kernel.datadir import DataDir
 from forestall.kernel.ids import new_id, to_number
-from forestall.telemetry.write import insert_logs, insert_samples
+from forestall.telemetry.write import insert_samples
 from forestall.web import telemetry
 
 AT_MS = 1_764_000_000_000
@@ -48,7 +48,7 @@ def _store_of_the_installation(running: StoreProcess, settings: Any, tmp_path: P
 def fill(running: StoreProcess, asset: Asset, word: str) -> None:
     place = {"client": to_number(asset.client_id), "asset": to_number(asset.pk)}
     lines = [f"{word} line {number}" for number in range(5)]
-    insert_logs(running.store, log_columns(lines, **place, at_ms=AT_MS), token=new_id())  # type: ignore[arg-type]
+    write_logs(running.store, log_columns(lines, **place, at_ms=AT_MS), token=new_id())  # type: ignore[arg-type]
     insert_samples(running.store, sample_columns([0.1, 0.2, 0.4], **place, at_ms=AT_MS), token=new_id())  # type: ignore[arg-type]
 
 

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from contract.telemetry_store import StoreProcess, log_columns, start_store
+from contract.telemetry_store import StoreProcess, log_columns, start_store, write_logs
 from forestall.telemetry import store_process
 from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
-from forestall.telemetry.write import insert_logs
 
 pytestmark = pytest.mark.xdist_group("store")
 
@@ -134,9 +133,9 @@ def test_a_stop_lets_running_inserts_end_and_a_kill_loses_nothing_acknowledged(t
             running.start()
             for token in acknowledged:
                 columns = log_columns([f"{token} {n}" for n in range(200)])
-                insert_logs(running.store, columns, token=token)  # a retry of everything
+                write_logs(running.store, columns, token=token)  # a retry of everything
             rows = running.store.select(
-                "SELECT extract(message, '^[^ ]+') AS token, count(), uniqExact(message) FROM forestall.logs"
+                "SELECT extract(message, '^[^ ]+') AS token, count(), uniqExact(message) FROM forestall.lines"
                 " GROUP BY token"
             )
             stored = {row[0]: tuple(row[1:]) for row in rows}
@@ -154,7 +153,7 @@ def _insert_until_it_ends(running: StoreProcess, end: object) -> list[str]:
         for number in range(10_000):
             token = f"{name}/{running.process.pid}/{number}"
             try:
-                insert_logs(store, log_columns([f"{token} {n}" for n in range(200)]), token=token)
+                write_logs(store, log_columns([f"{token} {n}" for n in range(200)]), token=token)
             except StoreUnavailable:
                 return
             acknowledged.append(token)

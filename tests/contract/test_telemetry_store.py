@@ -7,13 +7,13 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store
+from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store, write_logs
 from forestall.telemetry import read, retention, search
 from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
 from forestall.telemetry.conditions import Conditions
 from forestall.telemetry.language import parse
 from forestall.telemetry.scope import EVERY
-from forestall.telemetry.write import insert_logs, insert_samples
+from forestall.telemetry.write import insert_samples
 
 AT = 1_764_000_000_000
 DAY = 86_400_000
@@ -42,8 +42,8 @@ def found(store: Store, query: str, **more: object) -> list[str]:
 def test_the_same_token_is_taken_once_also_over_several_days(store: Store) -> None:
     columns = log_columns(["a", "b", "c"], step_ms=DAY)
     for _ in range(3):
-        insert_logs(store, columns, token="watch:0-3")
-    insert_logs(store, columns, token="watch:3-6")
+        write_logs(store, columns, token="watch:0-3")
+    write_logs(store, columns, token="watch:3-6")
     assert store.select("SELECT count() FROM forestall.logs")[0][0] == 6
 
 
@@ -54,8 +54,8 @@ def test_words_phrases_fields_and_their_opposites(store: Store) -> None:
         "disk sda1 at 93% full",
         'it\'s \\ a "quote"\nx',
     ]
-    insert_logs(store, log_columns(lines, source="sshd", attrs='{"unit":"ssh.service"}'), token="words")
-    insert_logs(
+    write_logs(store, log_columns(lines, source="sshd", attrs='{"unit":"ssh.service"}'), token="words")
+    write_logs(
         store, log_columns(["upstream timed out"], source="nginx", severity=3, at_ms=AT + 9000), token="ng"
     )
     assert found(store, "failed") == [lines[0]]
@@ -76,8 +76,8 @@ def test_words_phrases_fields_and_their_opposites(store: Store) -> None:
 
 
 def test_no_client_sees_anothers_lines_or_samples(store: Store) -> None:
-    insert_logs(store, log_columns(["mine"], client=1), token="mine")
-    insert_logs(store, log_columns(["theirs"], client=9), token="theirs")
+    write_logs(store, log_columns(["mine"], client=1), token="mine")
+    write_logs(store, log_columns(["theirs"], client=9), token="theirs")
     insert_samples(store, sample_columns([1.0, 2.0], client=9), token="samples")
     assert found(store, "", clients=frozenset({1})) == ["mine"]
     assert found(store, "", clients=frozenset()) == []
@@ -87,7 +87,7 @@ def test_no_client_sees_anothers_lines_or_samples(store: Store) -> None:
 
 
 def test_pages_are_complete_and_do_not_repeat_also_within_a_millisecond(store: Store) -> None:
-    insert_logs(store, log_columns([f"line {n:03}" for n in range(250)], step_ms=0), token="one ms")
+    write_logs(store, log_columns([f"line {n:03}" for n in range(250)], step_ms=0), token="one ms")
     seen: list[str] = []
     cursor = None
     while True:
@@ -100,8 +100,8 @@ def test_pages_are_complete_and_do_not_repeat_also_within_a_millisecond(store: S
 
 
 def test_histogram_and_facets_count_what_the_search_finds(store: Store) -> None:
-    insert_logs(store, log_columns(["x"] * 30, severity=3, source="a"), token="1")
-    insert_logs(store, log_columns(["x"] * 10, severity=6, source="b", host="other"), token="2")
+    write_logs(store, log_columns(["x"] * 30, severity=3, source="a"), token="1")
+    write_logs(store, log_columns(["x"] * 10, severity=6, source="b", host="other"), token="2")
     bars = search.histogram(store, "x", clients=EVERY, from_ms=AT, to_ms=AT + 30_000, buckets=3)
     assert sum(count for _, _, count in bars) == 40
     assert sum(count for _, severity, count in bars if severity == 3) == 30
@@ -129,7 +129,7 @@ def test_charts_have_as_many_points_as_pixels_and_show_gaps(store: Store) -> Non
 def test_retention_keeps_what_each_client_is_promised(store: Store) -> None:
     for client in (1, 2):
         for day in (0, 10, 100):
-            insert_logs(
+            write_logs(
                 store, log_columns(["x"], client=client, at_ms=AT - day * DAY), token=f"{client}/{day}"
             )
     keep = {2: retention.Keep(logs_days=30, samples_days=400)}
@@ -164,22 +164,22 @@ def test_acknowledged_inserts_survive_kill_9_and_are_there_once(tmp_path: Path) 
         for round_ in range(3):
             for batch in range(5):
                 token = f"{round_}/{batch}"
-                insert_logs(running.store, log_columns([f"{token} {n}" for n in range(100)]), token=token)
+                write_logs(running.store, log_columns([f"{token} {n}" for n in range(100)]), token=token)
                 acknowledged += 100
             running.kill()
             with pytest.raises(StoreUnavailable):
                 running.store.select("SELECT 1")
             running.start()
-            insert_logs(
+            write_logs(
                 running.store, log_columns([f"{token} {n}" for n in range(100)]), token=token
             )  # a retry
-        rows = running.store.select("SELECT count(), uniqExact(message) FROM forestall.logs")
+        rows = running.store.select("SELECT count(), uniqExact(message) FROM forestall.lines")
         assert tuple(rows[0]) == (acknowledged, acknowledged)
 
 
 def test_a_word_means_the_same_with_and_without_separators_around_it(store: Store) -> None:
     lines = ["read /var/log/app.log", "€uro 12€", "peer fe80::1 up", "GET https://example.org/a?b=1 200"]
-    insert_logs(store, log_columns(lines), token="separators")
+    write_logs(store, log_columns(lines), token="separators")
     assert found(store, "app.log") == [lines[0]]
     assert found(store, "pp.log") == []
     assert found(store, "app.lo") == []
@@ -195,7 +195,7 @@ def test_a_word_means_the_same_with_and_without_separators_around_it(store: Stor
 
 def test_attributes_are_found_by_their_key_as_it_is_written(store: Store) -> None:
     attrs = '{"userId":"42","tries":3}'
-    insert_logs(store, log_columns(["signed in"], attrs=attrs), token="attributes")
+    write_logs(store, log_columns(["signed in"], attrs=attrs), token="attributes")
     assert found(store, "userId:42") == ["signed in"]
     assert found(store, "userid:42") == []
     assert found(store, "tries:3") == ["signed in"]
@@ -204,7 +204,7 @@ def test_attributes_are_found_by_their_key_as_it_is_written(store: Store) -> Non
 
 
 def test_what_cannot_be_carried_out_says_what_to_do(store: Store) -> None:
-    insert_logs(store, log_columns([f"{n:x} " * 200 for n in range(60_000)]), token="it's \\ long")
+    write_logs(store, log_columns([f"{n:x} " * 200 for n in range(60_000)]), token="it's \\ long")
     with pytest.raises(search.SearchError, match="regular expression"):
         found(store, "re:/(?=a)b/")  # Python knows it, the store does not
     with pytest.raises(search.SearchError, match="too long"):
@@ -215,13 +215,13 @@ def test_what_cannot_be_carried_out_says_what_to_do(store: Store) -> None:
 def test_a_retry_is_taken_once_however_many_days_it_spans(store: Store, days: int) -> None:
     columns = log_columns([f"{n}" for n in range(500)], at_ms=AT - 200 * DAY, step_ms=days * DAY // 500)
     for _ in range(2):
-        insert_logs(store, columns, token=f"span {days}")
-    assert tuple(store.select("SELECT count(), uniqExact(message) FROM forestall.logs")[0]) == (500, 500)
+        write_logs(store, columns, token=f"span {days}")
+    assert tuple(store.select("SELECT count(), uniqExact(message) FROM forestall.lines")[0]) == (500, 500)
 
 
 def test_a_clock_that_is_far_off_loses_no_line(store: Store) -> None:
     for place, at_ms in enumerate((0, -5, (1 << 53) - 1)):
-        insert_logs(store, log_columns([f"at {at_ms}"], at_ms=at_ms), token=f"clock {place}")
+        write_logs(store, log_columns([f"at {at_ms}"], at_ms=at_ms), token=f"clock {place}")
         insert_samples(store, sample_columns([1.0], at_ms=at_ms), token=f"clock {place}")
     assert store.select("SELECT count() FROM forestall.logs")[0][0] == 3
     assert store.select("SELECT count() FROM forestall.samples")[0][0] == 3
@@ -229,10 +229,10 @@ def test_a_clock_that_is_far_off_loses_no_line(store: Store) -> None:
 
 def test_the_index_of_words_is_used(store: Store) -> None:
     lines = [f"event {n:08x} of the machine" for n in range(100_000)]
-    insert_logs(store, log_columns(lines, step_ms=1), token="many")
+    write_logs(store, log_columns(lines, step_ms=1), token="many")
     store.command("OPTIMIZE TABLE forestall.logs FINAL")
-    made = Conditions()
-    condition = made.of(parse("0000beef"))
+    made = Conditions("1")
+    condition = made.sql(made.of(parse("0000beef")), {})
     plan = store.select(
         f"EXPLAIN indexes = 1 SELECT count() FROM forestall.logs WHERE {condition}", made.parameters
     )
@@ -257,8 +257,8 @@ def test_latest_values_of_many_assets(store: Store) -> None:
 
 
 def test_lines_around_an_instant_are_the_assets_own_and_in_order(store: Store) -> None:
-    insert_logs(store, log_columns([f"{n}" for n in range(10)]), token="own")
-    insert_logs(store, log_columns(["other"], asset=3), token="other")
+    write_logs(store, log_columns([f"{n}" for n in range(10)]), token="own")
+    write_logs(store, log_columns(["other"], asset=3), token="other")
     lines = search.around(store, EVERY, asset=2, from_ms=AT + 2000, to_ms=AT + 6000, limit=3)
     assert [line.message for line in lines] == ["3", "4", "5"]
     assert search.around(store, frozenset({9}), asset=2, from_ms=AT, to_ms=AT + DAY) == []

@@ -5,8 +5,8 @@
     52114 · (nothing) · 10.4.7.19                               its numbers, words, addresses
 
 A **run** is the longest stretch of letters, digits and non-ASCII characters, also across a `.` or `:` that
-stands between two of them; but an IPv4 address ends before a `:` (a port follows). A run without an ASCII
-digit is fixed. A run with one varies: an IPv4 address in
+stands between two of them; but a `:` never joins an IPv4 address to anything (`host:10.0.0.7:443`). A run
+without an ASCII digit is fixed. A run with one varies: an IPv4 address in
 its usual spelling is an **address**, a run without letters a **number**, everything else a **word**. So a
 word of the message is always in one piece: in the shape or in one variable. Message and (shape, numbers,
 words, addresses) say the same, byte for byte.
@@ -28,7 +28,7 @@ from forestall.kernel.compiled import compiled
 NUMBER, WORD, ADDRESS = "\x01", "\x02", "\x03"
 UNSHAPED = 0  # the number of what has no shape: it is kept whole
 MESSAGE_MAX_BYTES = 32_768  # longer ones are kept whole
-SEPARATOR = " "  # between the variables of one kind; no variable contains it
+SEPARATOR = " "  # between the variables of one kind; no variable contains it (also in telemetry.schema)
 
 U32 = npt.NDArray[np.uint32]
 I32 = npt.NDArray[np.int32]
@@ -36,7 +36,8 @@ I32 = npt.NDArray[np.int32]
 _ALNUM = r"[A-Za-z0-9\x80-\U0010ffff]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-RUN = re.compile(f"{_IPV4.pattern}(?=:{_ALNUM})|{_ALNUM}+(?:[.:]{_ALNUM}+)*")
+_WHOLE_IPV4 = rf"{_IPV4.pattern}(?!{_ALNUM}|\.{_ALNUM})"
+RUN = re.compile(rf"{_WHOLE_IPV4}|{_ALNUM}+(?:(?:\.|:(?!{_WHOLE_IPV4})){_ALNUM}+)*")
 _DIGIT = re.compile(r"[0-9]")
 _LETTER = re.compile(r"[A-Za-z\x80-\U0010ffff]")
 _MARK = re.compile(f"[{NUMBER}{WORD}{ADDRESS}]")
@@ -152,51 +153,59 @@ def encode(data: U8, start: I64, end: I64, *, place: I32, texts: U8, text_at: I6
 
 
 @compiled
-def _address(data, start, end):  # type: ignore[no-untyped-def]
-    """The IPv4 address in its usual spelling between the bounds (digits and three dots), else -1."""
-    if end - start > 15:
-        return -1
-    value = part = width = 0
-    for at in range(start, end):
+def _whole_address(data, start, end, classes):  # type: ignore[no-untyped-def]
+    """(where the IPv4 address ends that is between `start` and the end of its run, its value), else -1."""
+    value = part = width = dots = 0
+    at = start
+    while at < end:
         byte = data[at]
-        if byte == _DOT:
-            value = value * 256 + part
-            part = width = 0
-        else:
+        if classes[byte] == 2:
             if width > 0 and part == 0:
-                return -1
+                return -1, 0
             part = part * 10 + (byte - 48)
             width += 1
             if part > 255:
-                return -1
-    return value * 256 + part
+                return -1, 0
+        elif byte == _DOT and width > 0 and at + 1 < end and classes[data[at + 1]] != 0:
+            dots += 1
+            if dots > 3:
+                return -1, 0
+            value = value * 256 + part
+            part = width = 0
+        else:
+            break
+        at += 1
+    if dots != 3 or width == 0 or (at < end and classes[data[at]] != 0):
+        return -1, 0
+    return at, value * 256 + part
 
 
 @compiled
-def _run_end(data, start, end, classes):  # type: ignore[no-untyped-def]
-    """(where the run that begins at `start` ends, whether it has digits, letters, how many dots)."""
-    at = start
+def _run(data, start, end, classes):  # type: ignore[no-untyped-def]
+    """(where the run that begins at `start` ends, the mark of its kind or 0, the value of an address)."""
     digits = letters = False
-    dots = 0
+    if classes[data[start]] == 2:
+        at, value = _whole_address(data, start, end, classes)
+        if at > 0:
+            return at, _MARK_ADDRESS, value
+    at = start
     while at < end:
         kind = classes[data[at]]
-        if kind == 0:
-            if (data[at] == _DOT or data[at] == _COLON) and at + 1 < end and classes[data[at + 1]] != 0:
-                if data[at] == _DOT:
-                    dots += 1
-                elif dots == 3 and not letters and _address(data, start, at) >= 0:
-                    break
-                else:
-                    dots = 100  # no address has a colon
-                at += 1
-                continue
-            break
         if kind == 2:
             digits = True
-        else:
+        elif kind == 1:
             letters = True
+        elif at + 1 < end and classes[data[at + 1]] != 0 and (data[at] == _DOT or data[at] == _COLON):
+            if data[at] == _COLON and _whole_address(data, at + 1, end, classes)[0] > 0:
+                break
+        else:
+            break
         at += 1
-    return at, digits, letters, dots
+    if not digits:
+        return at, 0, 0
+    if letters:
+        return at, _MARK_WORD, 0
+    return at, _MARK_NUMBER, 0
 
 
 @compiled
@@ -217,18 +226,14 @@ def _number_all(data, start, end, classes, numbers):  # type: ignore[no-untyped-
                 number = (number ^ np.uint64(byte)) * _TIMES
                 at += 1
                 continue
-            after, digits, letters, dots = _run_end(data, at, stop, classes)
-            if not digits:
+            after, mark, _ = _run(data, at, stop, classes)
+            if mark == 0:
                 while at < after:
                     number = (number ^ np.uint64(data[at])) * _TIMES
                     at += 1
                 number ^= number >> _HALF
-            elif letters:
-                number = (number ^ np.uint64(_MARK_WORD)) * _STIR
-            elif dots == 3 and _address(data, at, after) >= 0:
-                number = (number ^ np.uint64(_MARK_ADDRESS)) * _STIR
             else:
-                number = (number ^ np.uint64(_MARK_NUMBER)) * _STIR
+                number = (number ^ np.uint64(mark)) * _STIR
             at = after
         number ^= number >> _HALF
         number *= _STIR
@@ -290,39 +295,29 @@ def _encode_all(  # type: ignore[no-untyped-def]
                     text += 1
                     at += 1
                     continue
-                after, digits, letters, dots = _run_end(data, at, stop, classes)
-                if not digits:
+                after, mark, address = _run(data, at, stop, classes)
+                if mark == 0:
                     fits = text + (after - at) <= text_end
                     while at < after and fits:
                         fits = texts[text] == data[at]
                         text += 1
                         at += 1
                     continue
-                if text >= text_end:
-                    fits = False
-                    break
-                mark = texts[text]
+                fits = text < text_end and texts[text] == mark
                 text += 1
-                if letters:
-                    fits = mark == _MARK_WORD
+                if mark == _MARK_ADDRESS:
+                    addresses[a] = address
+                    a += 1
+                elif mark == _MARK_WORD:
                     if w > w_begin:
                         words[w] = _SPACE
                         w += 1
                     w = _copy(data, at, after, words, w)
                 else:
-                    address = -1
-                    if dots == 3:
-                        address = _address(data, at, after)
-                    if address >= 0:
-                        fits = mark == _MARK_ADDRESS
-                        addresses[a] = address
-                        a += 1
-                    else:
-                        fits = mark == _MARK_NUMBER
-                        if n > n_begin:
-                            numbers[n] = _SPACE
-                            n += 1
-                        n = _copy(data, at, after, numbers, n)
+                    if n > n_begin:
+                        numbers[n] = _SPACE
+                        n += 1
+                    n = _copy(data, at, after, numbers, n)
                 at = after
             fits = fits and text == text_end
         if not fits:
@@ -333,13 +328,10 @@ def _encode_all(  # type: ignore[no-untyped-def]
                 if classes[data[at]] == 0:
                     at += 1
                     continue
-                after, digits, letters, dots = _run_end(data, at, stop, classes)
-                if dots == 3 and not letters:
-                    address = _address(data, at, after)
-                    if address >= 0:
-                        addresses[a] = address
-                        a += 1
-                at = after
+                at, mark, address = _run(data, at, stop, classes)
+                if mark == _MARK_ADDRESS:
+                    addresses[a] = address
+                    a += 1
         n = _put_length(numbers, n_begin, n)
         w = _put_length(words, w_begin, w)
         addresses_end[row] = a

@@ -3,6 +3,7 @@
 from forestall.intake.decode import Decoded
 from forestall.intake.values import Refused, TryAgain
 from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
+from forestall.telemetry.vocabulary import Vocabulary
 from forestall.telemetry.write import insert_logs, insert_samples
 
 
@@ -11,6 +12,7 @@ class Storing:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._vocabulary = Vocabulary(store)
         self.ready = False
 
     def write(self, decoded: Decoded, token: str) -> None:
@@ -19,7 +21,7 @@ class Storing:
             if not self.ready:
                 self._store.ensure_schema()
                 self.ready = True
-            insert_logs(self._store, decoded.logs, token=f"{token}/logs")
+            insert_logs(self._store, decoded.logs, token=f"{token}/logs", vocabulary=self._vocabulary)
             insert_samples(self._store, decoded.samples, token=f"{token}/samples")
         except StoreUnavailable as error:
             self.ready = False

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import clickhouse_connect
@@ -11,7 +11,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from forestall.kernel.errors import Trouble
-from forestall.telemetry.schema import CREATE, DATABASE, VERSION
+from forestall.telemetry.schema import CREATE, DATABASE, SHAPE, VERSION
+from forestall.telemetry.scope import Clients, sql_of
 
 CONNECT_S = 3
 ANSWER_S = 30
@@ -25,6 +26,7 @@ NEVER = frozenset(
     {6, 7, 16, 20, 26, 27, 33, 36, 38, 41, 44, 50, 53, 62, 69, 70, 72, 117, 131, 321, 349, 354, 497}
 )
 WAIT_STEP_S = 0.1
+SHAPES_HELD = 50_000
 BUSY = frozenset({202, 209, 210})  # too many queries at once, trouble of the network
 
 
@@ -44,6 +46,29 @@ class StoreRefused(Exception):
         self.code = code
 
 
+class ShapeTexts:
+    """Texts of shapes that were read before, by client and shape; at most SHAPES_HELD."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, int], str] = {}
+
+    def of(
+        self, store: "Store", clients: Clients, wanted: Collection[tuple[int, int]]
+    ) -> dict[tuple[int, int], str]:
+        """The texts of these; what is not in the vocabulary is missing. Raises as Store.select."""
+        missing = sorted({shape for client, shape in wanted if (client, shape) not in self._held})
+        if missing:
+            rows = store.select(
+                f"SELECT client, number, any(text) FROM {DATABASE}.vocabulary WHERE {sql_of(clients)}"
+                f" AND kind = {SHAPE} AND number IN ({', '.join(map(str, missing))}) GROUP BY client, number"
+            )
+            if len(self._held) + len(rows) > SHAPES_HELD:
+                self._held = {}
+            self._held |= {(int(row[0]), int(row[1])): str(row[2]) for row in rows}
+        held = self._held
+        return {key: held[key] for key in wanted if key in held}
+
+
 class Store:
     """A client per thread; connections are made when first needed."""
 
@@ -58,6 +83,7 @@ class Store:
             "secure": secure,
         }
         self._local = threading.local()
+        self.shapes = ShapeTexts()
 
     def select(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = QUERY_S
@@ -77,8 +103,8 @@ class Store:
         with _trouble():
             return self._client(COMMAND_S).command(sql)
 
-    def insert(self, table: str, columns: Sequence[str], stream: bytes, *, token: str) -> None:
-        """Insert an Arrow stream; the same token again changes nothing.
+    def insert(self, table: str, columns: Sequence[str], block: bytes, *, token: str) -> None:
+        """Insert a block in Native format (native.block); the same token again changes nothing.
 
         Raises StoreRefused for what the store will never take, StoreUnavailable for everything else.
         """
@@ -88,10 +114,10 @@ class Store:
                 self._client(INSERT_S).raw_insert(
                     f"{DATABASE}.{table}",
                     column_names=list(columns),
-                    insert_block=stream,
+                    insert_block=block,
                     # the index of words is built when parts are merged: a third less work for an insert
                     settings=settings | {"materialize_skip_indexes_on_insert": 0},
-                    fmt="ArrowStream",
+                    fmt="Native",
                 )
         except StoreRefused as refused:
             if refused.code in NEVER:
@@ -128,6 +154,11 @@ class Store:
             raise Trouble(
                 f"the telemetry has version {there}, this Forestall knows versions up to {VERSION}",
                 "Install the newer Forestall that wrote it.",
+            )
+        if 0 < there < VERSION:
+            raise Trouble(
+                f"the telemetry has version {there}, which was never released",
+                "Move the directory `telemetry` away; it is made anew.",
             )
         if there < VERSION:
             self.command(f"INSERT INTO {DATABASE}.about (version) VALUES ({VERSION})")

@@ -1,75 +1,249 @@
-"""From a query's tree to a condition in SQL. Values travel as parameters, never inside the text. Pure."""
+"""From a query's tree to a condition in SQL. Values travel as parameters, never inside the text. Pure.
+
+A line is its shape's text and what varies in it (kernel.shapes), so a word is looked for in both: in the few
+texts of the vocabulary first (`lookups`, asked once for the whole query), then in the variables. Where no
+text has it, the condition is on the variables alone, and the indexes on them find the few places that may.
+Only what can lie across both (a phrase with spaces, a regular expression) needs the message put together
+again: `needs_message`, and only for lines in which all of its whole words are.
+
+A search sees the message, the program (`source`) and the host; letters match whatever their case (ASCII). An
+address is a word of its own: 10.0.0.7 is not found in 10.0.0.7.2.
+"""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from forestall.kernel.shapes import ADDRESS as ADDRESS_MARK
+from forestall.kernel.shapes import RUN, address_number, kind_of
 from forestall.telemetry.language import All, Any, Field, Node, Not, Phrase, Regex, Word
-from forestall.telemetry.schema import TEXT
+from forestall.telemetry.schema import DATABASE, HOST, MESSAGE, SHAPE, SOURCE, parts_of
 
 _TOKEN = re.compile(r"[a-z0-9\u0080-\U0010ffff]+")  # what ClickHouse's token index takes for a word
 _SEPARATOR = r"[^a-z0-9\x{80}-\x{10FFFF}]"  # the opposite, for RE2
+_LETTER = re.compile(r"[a-z\u0080-\U0010ffff]")
+_OF_ADDRESS = re.compile(r"[0-9.]+")
+OCTET_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A condition on the columns of `logs`. `indexed`: an index finds the rows for which it may hold."""
+
+    sql: str
+    indexed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whether the shape's text, the program or the host has something: `lookups[place]`."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Every part."""
+
+    parts: tuple["Part", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """At least one part."""
+
+    parts: tuple["Part", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """Not the part."""
+
+    part: "Part"
+
+
+Part = Leaf | Known | Both | Either | No
+Found = Mapping[int, frozenset[int]]  # lookup → kinds of entries that have it
 
 
 class Conditions:
-    """Collects parameters while conditions are made."""
+    """Collects parameters and lookups while conditions are made. `scope`: the condition on `client`."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
         self.parameters: dict[str, str | int] = {}
+        self.lookups: list[str] = []  # conditions with %s in the place of a lowered text
+        self.needs_message = False
 
-    def of(self, node: Node) -> str:
+    def of(self, node: Node) -> Part:
         """The condition of a tree."""
         match node:
             case All(parts):
-                return "(" + " AND ".join(self.of(part) for part in parts) + ")" if parts else "1"
+                return Both(tuple(self.of(part) for part in parts))
             case Any(parts):
-                return "(" + " OR ".join(self.of(part) for part in parts) + ")"
+                return Either(tuple(self.of(part) for part in parts))
             case Not(part):
-                return f"NOT {self.of(part)}"
+                return No(self.of(part))
             case Phrase(text):
                 return self._phrase(_lower(text))
             case Regex(pattern):
-                return f"match(message, {self._text(pattern)})"
+                return self._on_message(f"match(%s, {self._text(pattern)})")
             case Word(text, prefix):
                 return self._word(_lower(text), prefix)
             case Field(name, operator, value):
                 return self._field(name, operator, value)
 
-    def _phrase(self, text: str) -> str:
-        """Text anywhere. Its inner words are whole ones, so the token index helps to find them."""
-        inner = [found[0] for found in _TOKEN.finditer(text) if found.start() > 0 and found.end() < len(text)]
-        conditions = [f"hasToken({TEXT}, {self._text(token)})" for token in inner]
-        conditions.append(f"position({TEXT}, {self._text(text)}) > 0")
-        return "(" + " AND ".join(conditions) + ")"
+    def lookup_sql(self) -> str:
+        """Which kinds of entries have what is looked for: rows of (kind, 0 or 1 for each lookup)."""
+        asked = ", ".join(f"max({test % 'lower(text)'})" for test in self.lookups)
+        all_names = f"text = '*' AND kind != {SHAPE}"  # more names than are kept: any of them may have it
+        return (
+            f"SELECT kind, max({all_names}), {asked} FROM {DATABASE}.vocabulary WHERE {self.scope}"
+            " GROUP BY kind"
+        )
 
-    def _word(self, word: str, prefix: bool) -> str:
-        """A whole word by the token index; what contains separators also by its exact text and its ends."""
+    def found(self, rows: list[tuple[int, ...]]) -> Found:
+        """The answer to `lookup_sql`."""
+        return {
+            place: frozenset(row[0] for row in rows if row[1] or row[2 + place])
+            for place in range(len(self.lookups))
+        }
+
+    def sql(self, part: Part, found: Found) -> str:
+        """The condition as SQL."""
+        match part:
+            case Leaf(text):
+                return text
+            case Known(place):
+                return _any_of([self._known(place, kind) for kind in sorted(found.get(place, ()))])
+            case Both(parts):
+                made = [self.sql(one, found) for one in parts]
+                if "0" in made:
+                    return "0"
+                made = [one for one in made if one != "1"]
+                return "(" + " AND ".join(made) + ")" if made else "1"
+            case Either(parts):
+                return _any_of([self.sql(one, found) for one in parts])
+            case No(inner):
+                return f"NOT {self.sql(inner, found)}"
+
+    def is_rare(self, part: Part, found: Found) -> bool:
+        """Whether an index finds the few rows for which the condition may hold."""
+        match part:
+            case Leaf(indexed=indexed):
+                return indexed
+            case Both(parts):
+                return any(self.is_rare(one, found) for one in parts)
+            case Either(parts):
+                left = [one for one in parts if self.sql(one, found) != "0"]
+                return len(left) == 1 and self.is_rare(left[0], found)
+            case _:
+                return False
+
+    def _known(self, place: int, kind: int) -> str:
+        test = self.lookups[place]
+        if kind == SOURCE:
+            return test % "lower(source)"
+        if kind == HOST:
+            return test % "lower(host)"
+        return (
+            f"shape IN (SELECT number FROM {DATABASE}.vocabulary WHERE {self.scope} AND kind = {SHAPE}"
+            f" AND {test % 'lower(text)'})"
+        )
+
+    def _lookup(self, test: str) -> Known:
+        self.lookups.append(test)
+        return Known(len(self.lookups) - 1)
+
+    def _on_message(self, test: str, column: str = MESSAGE) -> Leaf:
+        self.needs_message = True
+        return Leaf(test % column)
+
+    def _token(self, token: str) -> Part:
+        """A whole word without separators."""
+        value = self._text(token)
+        parts: list[Part] = [Leaf(f"hasToken(lower(words), {value})", indexed=True)]
+        if not _LETTER.search(token):
+            parts.append(Leaf(f"hasToken(numbers, {value})"))
+            if token.isdecimal() and int(token) <= OCTET_MAX and str(int(token)) == token:
+                octet = self._number(int(token))
+                parts.append(
+                    Leaf(
+                        f"arrayExists(one -> bitAnd(one, 255) = {octet} OR bitAnd(bitShiftRight(one, 8), 255)"
+                        f" = {octet} OR bitAnd(bitShiftRight(one, 16), 255) = {octet}"
+                        f" OR bitShiftRight(one, 24) = {octet}, addresses)"
+                    )
+                )
+        return Either((*parts, self._lookup(f"hasToken(%s, {value})")))
+
+    def _phrase(self, text: str) -> Part:
+        """Text anywhere."""
+        value = self._text(text)
+        test = f"position(%s, {value}) > 0"
+        if _in_one_run(text):
+            return self._in_columns(text, test)
+        inner = [found[0] for found in _TOKEN.finditer(text) if found.start() > 0 and found.end() < len(text)]
+        lowered = self._on_message(test, f"lower({MESSAGE})")
+        in_message = Both((*(self._token(token) for token in dict.fromkeys(inner)), lowered))
+        return Either((in_message, self._in_names(test)))
+
+    def _word(self, word: str, prefix: bool) -> Part:
+        """A whole word, or with `prefix` its beginning: text whose ends are ends of words."""
         if not prefix and _TOKEN.fullmatch(word):
-            return f"hasToken({TEXT}, {self._text(word)})"
+            return self._token(word)
+        if not prefix and kind_of(word) == ADDRESS_MARK:
+            has = Leaf(f"has(addresses, toUInt32({self._number(address_number(word))}))", indexed=True)
+            return Either((has, self._in_names(self._bounded(word, prefix=False))))
+        test = self._bounded(word, prefix)
         tokens = _TOKEN.findall(word)
         if prefix and tokens and word.endswith(tokens[-1]):
             tokens.pop()  # the last one may go on
+        if _in_one_run(word):
+            return self._in_columns(word, test)
+        if not tokens:
+            lowered: Part = self._on_message(test, f"lower({MESSAGE})")
+        else:
+            parts = (self._token(token) for token in dict.fromkeys(tokens))
+            lowered = Both((*parts, self._on_message(test, f"lower({MESSAGE})")))
+        return Either((lowered, self._in_names(test)))
+
+    def _bounded(self, word: str, prefix: bool) -> str:
+        """The text with an end of a word on both sides; with `prefix` on the left alone."""
         begin = f"(?:^|{_SEPARATOR})" if _TOKEN.match(word) else ""
         end = f"(?:$|{_SEPARATOR})" if not prefix and _TOKEN.match(word[-1]) else ""
-        conditions = [f"hasToken({TEXT}, {self._text(token)})" for token in tokens]
-        conditions.append(f"position({TEXT}, {self._text(word)}) > 0")
-        if begin or end:
-            conditions.append(f"match({TEXT}, {self._text('(?s)' + begin + re.escape(word) + end)})")
-        return "(" + " AND ".join(conditions) + ")"
+        return f"match(%s, {self._text('(?s)' + begin + re.escape(word) + end)})"
 
-    def _field(self, name: str, operator: str, value: str) -> str:
+    def _in_columns(self, text: str, test: str) -> Part:
+        """What lies in one run of the message: in the shape's text or in one variable."""
+        parts: list[Part] = [Leaf(test % "lower(words)")]
+        if not _LETTER.search(text):
+            parts.append(Leaf(test % "numbers"))
+            parts.append(Leaf(f"arrayExists(one -> {test % 'IPv4NumToString(one)'}, addresses)"))
+        return Either((*parts, self._lookup(test)))
+
+    def _in_names(self, test: str) -> Part:
+        """In the name of the program or of the host."""
+        return Either((Leaf(test % "lower(source)"), Leaf(test % "lower(host)")))
+
+    def _field(self, name: str, operator: str, value: str) -> Part:
         if name in ("severity", "facility"):
             # "at least warning" means a lower number: RFC 5424 counts downwards
             turned = {">": "<", ">=": "<=", "<": ">", "<=": ">="} if name == "severity" else {}
-            return f"{name} {turned.get(operator, operator)} {self._number(int(value))}"
-        column = name if name in ("source", "host", "message") else self._attribute(name)
+            return Leaf(f"{name} {turned.get(operator, operator)} {self._number(int(value))}")
         if name == "message":
-            condition = f"position(lower(message), {self._text(_lower(value.rstrip('*')))}) > 0"
-        elif value.endswith("*") and value != "*":
-            condition = f"startsWith(lower({column}), {self._text(_lower(value[:-1]))})"
-        elif value == "*":
-            condition = f"{column} != ''"
+            test = f"position(%s, {self._text(_lower(value.rstrip('*')))}) > 0"
+            tokens = _TOKEN.findall(_lower(value))[1:-1]
+            lowered = self._on_message(test, f"lower({MESSAGE})")
+            part: Part = Both((*(self._token(token) for token in dict.fromkeys(tokens)), lowered))
         else:
-            condition = f"lower({column}) = {self._text(_lower(value))}"
-        return f"NOT ({condition})" if operator == "!=" else condition
+            column = name if name in ("source", "host") else self._attribute(name)
+            if value == "*":
+                part = Leaf(f"{column} != ''")
+            elif value.endswith("*"):
+                part = Leaf(f"startsWith(lower({column}), {self._text(_lower(value[:-1]))})")
+            else:
+                part = Leaf(f"lower({column}) = {self._text(_lower(value))}")
+        return No(part) if operator == "!=" else part
 
     def _attribute(self, name: str) -> str:
         return f"JSONExtractString(attrs, {self._text(name)})"
@@ -84,6 +258,27 @@ class Conditions:
         name = f"q{len(self.parameters)}"
         self.parameters[name] = value
         return name
+
+
+def source_of(scope: str, *, needs_message: bool) -> str:
+    """What a query reads FROM."""
+    return f"{DATABASE}.logs {parts_of(scope)}" if needs_message else f"{DATABASE}.logs"
+
+
+def _any_of(parts: list[str]) -> str:
+    if "1" in parts:
+        return "1"
+    parts = [part for part in parts if part != "0"]
+    if not parts:
+        return "0"
+    return parts[0] if len(parts) == 1 else "(" + " OR ".join(parts) + ")"
+
+
+def _in_one_run(text: str) -> bool:
+    """Whether the text can only lie within one run of a message: not across an address and its port."""
+    parts = text.split(":")
+    across = len(parts) > 1 and (_OF_ADDRESS.fullmatch(parts[0]) or _OF_ADDRESS.fullmatch(parts[-1]))
+    return RUN.fullmatch(text) is not None and not across
 
 
 def _lower(text: str) -> str:

@@ -1,15 +1,45 @@
 """The tables of telemetry. The same statements serve chdb and a ClickHouse cluster.
 
-`TEXT` is what a search looks at; the skip index stands on the same expression, so that words are found
-without reading every line. `non_replicated_deduplication_window` makes an insert with the same token
-idempotent, per partition. `fsync_after_insert`: what was acknowledged survives a power cut. The log's skip
-index is built by merges, not by inserts (client.py): parts that are not merged yet are small.
+A log line is stored as the shape of its message and what varies in it (kernel.shapes): `shape`, `numbers`,
+`words`, `addresses`. The text of a shape is in `vocabulary`, once a client, beside the names of the programs
+and hosts that a client's lines came from, so that a search looks there first. The order puts lines alike
+next to each other within an hour; indexes stand on what is rare: words and addresses.
+
+`non_replicated_deduplication_window` makes an insert with the same token idempotent, per partition.
+`fsync_after_insert`: what was acknowledged survives a power cut. Skip indexes are built by merges, not by
+inserts (client.py): parts that are not merged yet are small.
+
+Reasons with figures: docs/decisions/0006-log-layout.md
 """
 
 DATABASE = "forestall"
-VERSION = 1
-TEXT = "lower(concat(source, ' ', host, ' ', message))"
+VERSION = 2
 REMEMBERED_INSERTS = 10_000
+SHAPE, SOURCE, HOST = 1, 2, 3  # kinds of entries of the vocabulary
+SEPARATOR = " "  # kernel.shapes.SEPARATOR
+
+_MARKS = r"[\x01-\x03]"
+# The message of a row of `logs` that is joined with `parts_of`.
+MESSAGE = (
+    "if(shape = 0, words, concat(parts.fixed[1], arrayStringConcat(arrayMap((kind, nth, fixed) ->"
+    f" concat(multiIf(kind = 1, splitByChar('{SEPARATOR}', numbers)[nth],"
+    f" kind = 2, splitByChar('{SEPARATOR}', words)[nth], IPv4NumToString(addresses[nth])), fixed),"
+    " parts.kinds, parts.nths, arraySlice(parts.fixed, 2)))))"
+)
+
+
+def parts_of(scope: str) -> str:
+    """A join that brings each row the parts of its shape's text: what is fixed, and of each mark between
+    which kind it is and the how-manieth of its kind. `scope`: the condition on `client`."""
+    return (
+        f"ANY LEFT JOIN (SELECT client, number AS shape, splitByRegexp('{_MARKS}', any(text)) AS fixed,"
+        f" arrayMap(mark -> ascii(mark), extractAll(any(text), '{_MARKS}')) AS kinds,"
+        " arrayMap((kind, place) -> countEqual(arraySlice(kinds, 1, place), kind), kinds,"
+        " arrayEnumerate(kinds)) AS nths"
+        f" FROM {DATABASE}.vocabulary WHERE {scope} AND kind = {SHAPE} GROUP BY client, number) AS parts"
+        " USING (client, shape)"
+    )
+
 
 _KEEP = (
     f"non_replicated_deduplication_window = {REMEMBERED_INSERTS},"
@@ -18,20 +48,31 @@ _KEEP = (
 CREATE = (
     f"CREATE DATABASE IF NOT EXISTS {DATABASE}",
     f"CREATE TABLE IF NOT EXISTS {DATABASE}.about (version UInt32) ENGINE = MergeTree ORDER BY version",
+    f"""CREATE TABLE IF NOT EXISTS {DATABASE}.vocabulary (
+        client UInt64 CODEC(DoubleDelta, ZSTD(1)),
+        kind UInt8,
+        number UInt64,
+        text String CODEC(ZSTD(3))
+    ) ENGINE = ReplacingMergeTree ORDER BY (client, kind, number)
+    SETTINGS {_KEEP}""",
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.logs (
-        client UInt64 CODEC(ZSTD(1)),
-        asset UInt64 CODEC(ZSTD(1)),
-        at DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-        received_at DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-        severity UInt8,
-        facility UInt8,
-        source LowCardinality(String),
-        host LowCardinality(String),
-        message String CODEC(ZSTD(3)),
-        raw String CODEC(ZSTD(3)),
-        attrs String CODEC(ZSTD(3)),
-        INDEX words {TEXT} TYPE tokenbf_v1(16384, 3, 0) GRANULARITY 1
-    ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, asset, at)
+        client UInt64 CODEC(DoubleDelta, ZSTD(1)),
+        asset UInt64 CODEC(DoubleDelta, ZSTD(1)),
+        at DateTime64(3, 'UTC') CODEC(T64, ZSTD(1)),
+        late_at DateTime('UTC') CODEC(ZSTD(1)),
+        severity UInt8 CODEC(ZSTD(1)),
+        facility UInt8 CODEC(ZSTD(1)),
+        source LowCardinality(String) CODEC(ZSTD(1)),
+        host LowCardinality(String) CODEC(ZSTD(1)),
+        shape UInt64 CODEC(ZSTD(1)),
+        numbers String CODEC(ZSTD(1)),
+        words String CODEC(ZSTD(1)),
+        addresses Array(UInt32) CODEC(T64, ZSTD(1)),
+        raw String CODEC(ZSTD(1)),
+        attrs LowCardinality(String) CODEC(ZSTD(1)),
+        INDEX rare_words lower(words) TYPE tokenbf_v1(4096, 2, 0) GRANULARITY 1,
+        INDEX rare_addresses addresses TYPE bloom_filter(0.1) GRANULARITY 1
+    ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, toStartOfHour(at), shape, asset, at)
     SETTINGS {_KEEP}""",
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.samples (
         client UInt64 CODEC(ZSTD(1)),
@@ -42,4 +83,7 @@ CREATE = (
         value Float64 CODEC(Gorilla, ZSTD(1))
     ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, asset, metric, item, at)
     SETTINGS {_KEEP}""",
+    # For people with a ClickHouse client; the product reads `logs`.
+    f"CREATE VIEW IF NOT EXISTS {DATABASE}.lines AS SELECT client, asset, at, severity, facility, source,"
+    f" host, {MESSAGE} AS message, raw, attrs FROM {DATABASE}.logs {parts_of('1')}",
 )

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any as Anything
 
+from forestall.kernel.shapes import rebuild
 from forestall.telemetry.client import Store, StoreRefused
-from forestall.telemetry.conditions import Conditions
+from forestall.telemetry.conditions import Conditions, Found, source_of
 from forestall.telemetry.language import Node, SearchError, parse
-from forestall.telemetry.schema import DATABASE
 from forestall.telemetry.scope import Clients, sql_of
 
 LINES_MAX = 1000
@@ -18,6 +18,8 @@ FACETS = ("source", "host", "severity")
 FACET_VALUES = 10
 # Windows that are tried one after the other, so that the newest lines are found without reading everything.
 WINDOWS_MS = (60_000, 15 * 60_000, 3 * 3_600_000, 86_400_000, 8 * 86_400_000)
+# A line whose shape's text is not there: never seen, and never hidden.
+MISSING = "[the text of shape %d is missing from the vocabulary; what varied: %s %s]"
 CODE_TIMEOUT, CODE_TOO_SLOW, CODE_REGEX = 159, 160, 427
 
 Query = Node
@@ -26,7 +28,10 @@ __all__ = ["Line", "Page", "Query", "SearchError", "around", "facets", "histogra
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A stored log line; `client` and `asset` are numbers of identifiers (kernel.ids.from_number)."""
+    """A stored log line; `client` and `asset` are numbers of identifiers (kernel.ids.from_number).
+
+    `received_at_ms` is `at_ms` for a line that came in time (write.LATE_MS).
+    """
 
     client: int
     asset: int
@@ -49,11 +54,21 @@ class Page:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query, ready to be asked: where from, under which condition, and whether an index finds the rows."""
+
+    source: str
+    condition: str
+    parameters: dict[str, str | int]
+    rare: bool
+
+
 _COLUMNS = (
-    "client, asset, toUnixTimestamp64Milli(at), toUnixTimestamp64Milli(received_at), severity, facility,"
-    " source, host, message, raw, attrs"
+    "client, asset, toUnixTimestamp64Milli(at), toUInt32(late_at), severity, facility, source, host, shape,"
+    " numbers, words, addresses, raw, attrs"
 )
-_ORDER = "ORDER BY at DESC, received_at DESC, asset DESC, message DESC"
+_ORDER = "ORDER BY at DESC, asset DESC, shape DESC, numbers DESC, words DESC"
 
 
 def search_logs(
@@ -73,20 +88,22 @@ def search_logs(
     Raises SearchError (what is wrong with the query, or that it takes too long), StoreUnavailable.
     """
     limit = max(1, min(limit, LINES_MAX))
-    condition, parameters = _condition(query, clients, asset)
+    deadline = time.monotonic() + timeout_s
+    asked = _ask(store, query, clients, asset, timeout_s)
     last_ms, skip = _read_cursor(before, to_ms)
     lines: list[Line] = []
-    deadline = time.monotonic() + timeout_s
-    for start_ms in _windows(from_ms, last_ms):
+    until_ms, left = last_ms, skip
+    for start_ms in [from_ms] if asked.rare else _windows(from_ms, last_ms):
         sql = (
-            f"SELECT {_COLUMNS} FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}}) AND"
-            f" at <= fromUnixTimestamp64Milli({{to:Int64}}) AND {condition} {_ORDER}"
-            f" LIMIT {limit + 1} OFFSET {skip}"
+            f"SELECT {_COLUMNS} FROM {asked.source} WHERE at >= fromUnixTimestamp64Milli({{from:Int64}}) AND"
+            f" at <= fromUnixTimestamp64Milli({{to:Int64}}) AND {asked.condition} {_ORDER}"
+            f" LIMIT {limit + 1 - len(lines)} OFFSET {left}"
         )
-        given = parameters | {"from": start_ms, "to": last_ms}
-        lines = [Line(*row) for row in _select(store, sql, given, deadline - time.monotonic())]
+        given = asked.parameters | {"from": start_ms, "to": until_ms}
+        lines += _lines(store, clients, _select(store, sql, given, deadline - time.monotonic()))
         if len(lines) > limit:
             break
+        until_ms, left = start_ms - 1, 0
     if len(lines) <= limit:
         return Page(lines, None)
     lines = lines[:limit]
@@ -108,15 +125,16 @@ def histogram(
 ) -> list[tuple[int, int, int]]:
     """How many lines match over time: (start of bucket in ms, severity, count), only where there are any."""
     width_ms = max(1, (to_ms - from_ms) // max(1, min(buckets, BUCKETS_MAX)))
-    condition, parameters = _condition(query, clients, asset)
+    asked = _ask(store, query, clients, asset, timeout_s)
     sql = (
         "SELECT {from:Int64} + {width:Int64} * intDiv(toUnixTimestamp64Milli(at) - {from:Int64},"
-        f" {{width:Int64}}) AS start, severity, count() FROM {DATABASE}.logs"
+        f" {{width:Int64}}) AS start, severity, count() FROM {asked.source}"
         " WHERE at >= fromUnixTimestamp64Milli({from:Int64}) AND at < fromUnixTimestamp64Milli({to:Int64})"
-        f" AND {condition}"
+        f" AND {asked.condition}"
         f" GROUP BY start, severity ORDER BY start, severity LIMIT {8 * (BUCKETS_MAX + 2)}"
     )
-    rows = _select(store, sql, parameters | {"from": from_ms, "to": to_ms, "width": width_ms}, timeout_s)
+    given = asked.parameters | {"from": from_ms, "to": to_ms, "width": width_ms}
+    rows = _select(store, sql, given, timeout_s)
     return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
@@ -132,16 +150,16 @@ def facets(
 ) -> dict[str, list[tuple[str, int]]]:
     """The most frequent values of source, host and severity among the matching lines, with their counts; at
     most FACET_VALUES each, the most frequent first."""
-    condition, parameters = _condition(query, clients, asset)
+    asked = _ask(store, query, clients, asset, timeout_s)
     sql = (
         f"SELECT multiIf(grouping(source) = 0, 'source', grouping(host) = 0, 'host', 'severity') AS facet,"
         f" source, host, severity, count() AS lines"
-        f" FROM {DATABASE}.logs WHERE at >= fromUnixTimestamp64Milli({{from:Int64}})"
-        f" AND at < fromUnixTimestamp64Milli({{to:Int64}}) AND {condition}"
+        f" FROM {asked.source} WHERE at >= fromUnixTimestamp64Milli({{from:Int64}})"
+        f" AND at < fromUnixTimestamp64Milli({{to:Int64}}) AND {asked.condition}"
         " GROUP BY GROUPING SETS ((source), (host), (severity))"
         f" ORDER BY lines DESC, source, host, severity LIMIT {FACET_VALUES} BY facet"
     )
-    rows = _select(store, sql, parameters | {"from": from_ms, "to": to_ms}, timeout_s)
+    rows = _select(store, sql, asked.parameters | {"from": from_ms, "to": to_ms}, timeout_s)
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in FACETS}
     for facet, source, host, severity, count in rows:
         value = {"source": source, "host": host, "severity": severity}[facet]
@@ -157,16 +175,43 @@ def around(
     return page.lines[::-1]
 
 
-def _condition(query: Node | str, clients: Clients, asset: int | None) -> tuple[str, dict[str, str | int]]:
-    made = Conditions()
-    condition = f"{sql_of(clients)} AND {made.of(parse(query) if isinstance(query, str) else query)}"
+def _ask(store: Store, query: Node | str, clients: Clients, asset: int | None, timeout_s: float) -> _Asked:
+    """Make the condition; words are looked up in the vocabulary for it."""
+    scope = sql_of(clients)
+    made = Conditions(scope)
+    part = made.of(parse(query) if isinstance(query, str) else query)
+    found: Found = {}
+    if made.lookups:
+        rows = _select(store, made.lookup_sql(), made.parameters, timeout_s)
+        found = made.found([tuple(int(value) for value in row) for row in rows])
+    condition = f"{scope} AND {made.sql(part, found)}"
     if asset is not None:
         condition += f" AND asset = {int(asset)}"
-    return condition, made.parameters
+    source = source_of(scope, needs_message=made.needs_message)
+    return _Asked(source, condition, made.parameters, made.is_rare(part, found))
+
+
+def _lines(store: Store, clients: Clients, rows: Sequence[Sequence[Anything]]) -> list[Line]:
+    """The rows with their messages put together."""
+    texts = store.shapes.of(store, clients, {(int(row[0]), int(row[8])) for row in rows if row[8]})
+    lines = []
+    for client, asset, at_ms, late_s, severity, facility, source, host, shape, *rest in rows:
+        numbers, words, addresses, raw, attrs = rest
+        message = words
+        if shape:
+            text = texts.get((int(client), int(shape)))
+            message = MISSING % (shape, numbers, words)
+            if text is not None:
+                message = rebuild(text, numbers, words, addresses)
+        received_at_ms = int(late_s) * 1000 if late_s else at_ms
+        lines.append(
+            Line(client, asset, at_ms, received_at_ms, severity, facility, source, host, message, raw, attrs)
+        )
+    return lines
 
 
 def _windows(from_ms: int, to_ms: int) -> list[int]:
-    """Where the search begins, first close to the end, at last at `from_ms`."""
+    """Where the stretches begin that are searched one after the other, the last at `from_ms`."""
     return [to_ms - width for width in WINDOWS_MS if to_ms - width > from_ms] + [from_ms]
 
 

@@ -19,7 +19,16 @@ from forestall.kernel.shapes import (
 )
 
 pieces = st.sampled_from(
-    [*"ab1.:0 -é9/=\x01\n25", "1.2.3.4", "255.0.1.9:80", "10.0.0.256", "fe:12:aa", "x" * 200]
+    [
+        *"ab1.:0 -é9/=\x01\n25",
+        "1.2.3.4",
+        "255.0.1.9:80",
+        ":1.2.3.4",
+        ".1.2.3.4",
+        "10.0.0.256",
+        "fe:12:aa",
+        "x" * 200,
+    ]
 )
 messages = st.lists(pieces | st.characters(exclude_categories=["Cs"]), max_size=25).map("".join)
 
@@ -101,6 +110,9 @@ def test_what_varies() -> None:
         f"Failed password for root from {ADDRESS}:{NUMBER} on {WORD} at {NUMBER} by {WORD}"
     )
     assert variables(text) == ("52114 06:25:01", "fe:12:0a v1.2", (0x0A040713,))
+    assert (
+        shape_text("ffff:10.0.0.7:443 10.0.0.7. 10.0.0.7.a") == f"ffff:{ADDRESS}:{NUMBER} {ADDRESS}. {WORD}"
+    )
     assert variables("01.2.3.4 1.2.3.256 1.2.3 1.2.3.4.5") == ("01.2.3.4 1.2.3.256 1.2.3 1.2.3.4.5", "", ())
 
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestall.telemetry.conditions import Conditions
+from forestall.telemetry.conditions import Conditions, source_of
 from forestall.telemetry.language import (
     FIELDS,
     SEVERITIES,
@@ -20,6 +20,7 @@ from forestall.telemetry.language import (
     Word,
     parse,
 )
+from forestall.telemetry.schema import HOST, SHAPE, SOURCE
 from forestall.telemetry.screen import refusal
 
 plain = st.text(alphabet="abcXYZ019._/%'€ß", min_size=1, max_size=8).filter(
@@ -85,19 +86,36 @@ def test_what_is_said_is_what_is_meant(tree: Node) -> None:
 
 @given(trees)
 def test_values_are_parameters_and_the_statement_is_carried_out(tree: Node) -> None:
-    made = Conditions()
-    condition = made.of(tree)
-    named = re.findall(r"\{(q\d+):(String|Int64)\}", condition)
-    assert [name for name, _ in named] == list(made.parameters)
-    bare = re.sub(r"\{q\d+:\w+\}", "?", condition).replace("' '", "").replace("''", "")
-    assert "'" not in bare and "€" not in bare
-    assert refusal(f"SELECT 1 FROM forestall.logs WHERE {condition}") == ""
+    made = Conditions("client IN (7)")
+    part = made.of(tree)
+    everything = dict.fromkeys(range(len(made.lookups)), frozenset({SHAPE, SOURCE, HOST}))
+    asked = made.lookup_sql() if made.lookups else ""
+    for found in ({}, everything):
+        sql = made.sql(part, found)
+        named = {name for name, _ in re.findall(r"\{(q\d+):(String|Int64)\}", sql + asked)}
+        assert named <= set(made.parameters)
+        statement = f"SELECT 1 FROM {source_of('1', needs_message=made.needs_message)} WHERE {sql}"
+        for text in (statement, asked):
+            assert "€" not in text
+            assert refusal(text) == "" or not text
+            assert set(re.findall(r"'([^']*)'", text)) <= {" ", "", "*", r"[\x01-\x03]"}
+    assert named == set(made.parameters)
 
 
 def test_at_least_warning_counts_downwards() -> None:
-    made = Conditions()
-    assert made.of(parse("severity>=warning")) == "severity <= {q0:Int64}"
+    made = Conditions("1")
+    assert made.sql(made.of(parse("severity>=warning")), {}) == "severity <= {q0:Int64}"
     assert made.parameters == {"q0": 4}
+
+
+def test_what_no_text_has_is_looked_for_in_the_variables_alone() -> None:
+    made = Conditions("1")
+    part = made.of(parse("needle7f3a91c2"))
+    assert made.sql(part, {}) == "hasToken(lower(words), {q0:String})"
+    assert made.is_rare(part, {})
+    found = {0: frozenset({SHAPE})}
+    assert "shape IN (SELECT" in made.sql(part, found)
+    assert not made.is_rare(part, found)
 
 
 def test_the_language_names_its_fields() -> None:
