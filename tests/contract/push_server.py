@@ -1,11 +1,13 @@
-"""A real web process for programs that push: doors, queue, database. Prints a token, then serves.
+"""A real web process for programs that push: doors, queue, database. Prints its tokens as JSON, then serves.
 
-Started as a process: push_server.py DATA PORT; data of an earlier run are used again, the token is new.
+Started as a process: push_server.py DATA PORT.
 """
 
 import asyncio
+import json
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
@@ -29,18 +31,34 @@ call_command("migrate", verbosity=0)
 
 from django.utils import timezone  # noqa: E402
 
-from forestall.estate.access import make_token  # noqa: E402
-from forestall.estate.models import Asset, Client, Person  # noqa: E402
+from forestall.estate.access import make_person, make_token, revoke_token  # noqa: E402
+from forestall.estate.models import ApiToken, Asset, Client  # noqa: E402
+from forestall.estate.values import Role  # noqa: E402
 
-client, _ = Client.objects.get_or_create(name="Test")
-asset, _ = Asset.objects.get_or_create(client=client, name="pusher", defaults={"kind": "server"})
-owner = Person.objects.filter(email="owner@example.com").first() or Person.objects.create_user(
-    "owner@example.com", role="owner", all_clients=True, name="Owner"
+client = Client.objects.create(name="Test")
+asset = Asset.objects.create(client=client, name="pusher", kind="server")
+owner = make_person(
+    name="Owner", email="owner@provider.example", role=Role.OWNER, actor="test", all_clients=True
 )
-_, secret = make_token(
-    owner, name=f"push {timezone.now():%s}", may=["intake"], client=client.pk, asset=asset.pk,
-    rate_bytes_per_s=1 << 30,
-)  # fmt: skip
+
+
+def token(name: str, **more: object) -> str:
+    given = {"may": ["intake"], "client": client.pk} | more
+    return make_token(owner, name=name, **given)[1]  # type: ignore[arg-type]
+
+
+tokens = {
+    "good": token("good"),
+    "asset": token("asset", asset=asset.pk),
+    "reader": token("reader", may=["estate:read"]),
+    "unbound": token("unbound", client=None),
+    "slow": token("slow", rate_bytes_per_s=100),
+    "small": token("small", body_max_bytes=50),
+    "expired": token("expired", expires_at=timezone.now() + timedelta(days=1)),
+    "revoked": token("revoked"),
+}
+ApiToken.objects.filter(name="expired").update(expires_at=timezone.now() - timedelta(seconds=1))
+revoke_token(ApiToken.objects.get(name="revoked"), actor="test")
 
 
 async def serve() -> None:
@@ -51,7 +69,7 @@ async def serve() -> None:
     running = asyncio.create_task(server.serve())
     while not server.started and not running.done():
         await asyncio.sleep(0.01)
-    print(secret, flush=True)
+    print(json.dumps(tokens | {"client": client.pk, "asset_id": asset.pk}), flush=True)
     await running
 
 
