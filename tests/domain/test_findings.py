@@ -124,7 +124,9 @@ def test_what_was_prevented_is_what_drifted_and_went_no_further():
     actions.apply([transition(a, State.DRIFTING, tells=False) for a in (drifted, broke)], now=START)
     actions.apply([transition(broke, State.BREAKING, at=LATER, began=START)], now=LATER)
     actions.apply([transition(a, State.IN_SPEC, at=LATER, began=START) for a in (drifted, broke)], now=LATER)
-    found = queries.prevented(EVERYTHING, since=START, until=LATER + timedelta(hours=1))
+    span = {"since": START, "until": LATER + timedelta(hours=1)}
+    found = queries.prevented(EVERYTHING, **span)
+    assert queries.count_prevented(EVERYTHING, **span) == len(found)
     assert [finding.asset_id for finding in found] == [drifted.pk]
 
 

@@ -167,6 +167,21 @@ def test_a_chart_shows_its_mean_on_top_of_its_band(browser: Browser, seeded: Ins
     assert inked > 0.3, "the mean line is not seen"
 
 
+def test_clients_and_their_sites_are_suggested_while_one_types(
+    browser: Browser, seeded: Installation
+) -> None:
+    watched = window(browser, seeded)
+    page = watched.open("/collectors/")
+    page.get_by_label("Client").press_sequentially("juni")
+    expect(page.locator("#names-enrol option")).to_have_count(1)
+    expect(page.locator("#names-enrol option")).to_have_attribute("value", "Juniper Hotels")
+    page.get_by_label("Client").fill("Juniper Hotels")
+    page.get_by_label("Client").blur()
+    expect(page.get_by_label("Site").locator("option")).to_have_count(2)
+    watched.nothing_strange()
+    watched.context.close()
+
+
 @pytest.mark.parametrize("name", [name for name, path in page_addresses().items() if "<" not in path])
 def test_empty_page_says_what_to_do(browser: Browser, fresh: Installation, name: str) -> None:
     """With nothing in it yet and a store that does not answer, a page still opens and says something."""

@@ -262,8 +262,41 @@ def test_a_foreign_asset_cannot_be_overridden(seeded: Seeded, sign_in: Callable[
     given = {"rule": "memory-short", "asset": seeded.foreign["asset"], "off": "1", "because": "x"}
     assert browser.post("/spec/override", given).status_code == 404
     assert browser.get("/spec/", {"rule": "x", "asset": seeded.foreign["asset"]}).status_code == 404
-    given = {"rule": "memory-short", "client": seeded.foreign["client"], "off": "1", "because": "x"}
-    assert browser.post("/spec/override", given).status_code == 404
+    for client in (seeded.foreign["client"], "Harbor Credit Union", ""):
+        given = {"rule": "memory-short", "client": client, "off": "1", "because": "x"}
+        assert f"there is no client called {client!r}" in said(browser.post("/spec/override", given))
+    assert not Override.objects.filter(rule="memory-short").exists()
+
+
+def test_clients_are_suggested_while_their_name_is_typed(
+    seeded: Seeded, sign_in: Callable[..., Browser]
+) -> None:
+    """However many there are; nobody is offered a client that they do not see."""
+    Client.objects.bulk_create(Client(name=f"Client {number:04}") for number in range(1_000))
+    browser = sign_in()
+    assert browser.get("/clients/names").content.count(b"<option") == 20
+    found = browser.get("/clients/names", {"client": "client 0999"}).content.decode()
+    assert found.strip() == '<option value="Client 0999"></option>'
+    assert browser.get("/channels/").content.count(b'<option value="Client 0') <= 20
+    sites = browser.get("/clients/sites", {"client": "fairway motors"}).content.decode()
+    assert seeded.ids["site"] in sites and "Main office" in sites
+    mine = Client.objects.get(pk=seeded.ids["client"])
+    narrow = sign_in(role=Role.TECHNICIAN, clients=(mine,))
+    assert narrow.get("/clients/names", {"client": "harbor"}).content.strip() == b""
+    assert b"Main office" not in narrow.get("/clients/sites", {"client": "Harbor Credit Union"}).content
+
+
+def test_a_client_is_chosen_by_its_name(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    browser.post("/tickets/new", {"client": " harbor credit union ", "title": "The printer squeaks"})
+    assert Ticket.objects.get(title="The printer squeaks").client_id == seeded.foreign["client"]
+    given = {"what": "person", "name": "Sam", "email": "sam@provider.example", "role": "technician"}
+    given |= {"password": "correct horse battery", "client": "No such Ltd"}
+    assert "there is no client called 'No such Ltd'" in said(browser.post("/people/", given))
+    assert not Person.objects.filter(email="sam@provider.example").exists()
+    browser.post("/people/", given | {"client": "Fairway Motors"})
+    sam = Person.objects.get(email="sam@provider.example")
+    assert [one.pk for one in sam.clients.all()] == [seeded.ids["client"]] and not sam.all_clients
 
 
 @pytest.mark.parametrize("settings", ["{", "[1]", '{"nonsense": 1}', '{"drifting": {"above": "lots"}}'])
@@ -354,13 +387,13 @@ def test_clients_are_paged(sign_in: Callable[..., Browser]) -> None:
 
 def test_assets_are_paged(sign_in: Callable[..., Browser]) -> None:
     client = make_client()
-    for number in range(203):
+    for number in range(103):
         make_asset(client, f"asset {number:03}")
     browser = sign_in()
     first = browser.get("/assets/")
-    assert "asset 199" in first.content.decode() and "asset 200" not in first.content.decode()
+    assert "asset 099" in first.content.decode() and "asset 100" not in first.content.decode()
     second = browser.get("/assets/", {"after": first.context["next"]}).content.decode()
-    assert "asset 202" in second and "asset 199" not in second
+    assert "asset 102" in second and "asset 099" not in second
 
 
 def test_a_ticket_about_an_asset_of_ones_own(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:

@@ -54,20 +54,25 @@ def overview(scope: Scope, *, now: datetime) -> Overview:
     """The numbers of the first page."""
     counts = findings_queries.count_open(scope)
     alerts = seen(Alert, scope).filter(recovered_at=None, explained_by=None)
+    since = _month_of(now)
     waiting = Q(state="due", attempts__gt=0) | Q(state="given_up", made_at__gte=now - timedelta(days=1))
     return Overview(
         findings=counts.total,
         per_client=counts.per_client,
         alerts=dict(alerts.values_list("state").annotate(count=Count("pk")).order_by()),
         undelivered=seen(Delivery, scope).filter(waiting).count(),
-        prevented=len(prevented(scope, now=now)),
+        prevented=findings_queries.count_prevented(scope, since=since, until=since + LONGEST_MONTH),
     )
 
 
-def prevented(scope: Scope, *, now: datetime) -> list[Finding]:
+def prevented(scope: Scope, *, now: datetime, most: int = MEMBERS_MOST) -> list[Finding]:
     """What was prevented this month: it drifted, and ended before it was out of spec. Newest first."""
-    since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return findings_queries.prevented(scope, since=since, until=since + LONGEST_MONTH)
+    since = _month_of(now)
+    return findings_queries.prevented(scope, since=since, until=since + LONGEST_MONTH, most=most)
+
+
+def _month_of(now: datetime) -> datetime:
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def list_open(

@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from forestall.estate.models import (
@@ -21,6 +22,7 @@ from forestall.estate.models import (
     Tag,
 )
 from forestall.estate.tenancy import Scope
+from forestall.kernel.errors import Trouble
 
 PAGE_MAX = 500
 FOUND_MAX = 20
@@ -61,8 +63,33 @@ def list_clients(
     rows = Client.objects.of(scope).filter(archived_at__isnull=not archived)
     if after:
         rows = rows.filter(name__gt=after)
-    counted = rows.annotate(asset_count=Count("assets", filter=Q(assets__archived_at=None)))
-    return list(counted.order_by("name")[: min(limit, CLIENTS_MAX)])
+    return list(_with_asset_count(rows).order_by("name")[: min(limit, CLIENTS_MAX)])
+
+
+def clients_by_id(scope: Scope, identifiers: Collection[str]) -> list[Client]:
+    """The clients with these identifiers that the scope sees, with their `asset_count`."""
+    rows = Client.objects.of(scope).filter(pk__in=list(identifiers)[:PAGE_MAX])
+    return list(_with_asset_count(rows).order_by("name"))
+
+
+def clients_like(scope: Scope, words: str) -> list[Client]:
+    """The first clients by name whose name has all the words: what a field suggests while somebody types."""
+    rows = Client.objects.of(scope).filter(archived_at=None)
+    for word in words.split()[:10]:
+        rows = rows.filter(name__icontains=word)
+    return list(rows.order_by("name")[:FOUND_MAX])
+
+
+def client_called(scope: Scope, text: str) -> Client:
+    """The client of that name (in small letters or not) or identifier. Raises Trouble when there is none."""
+    rows = Client.objects.of(scope)
+    named = list(rows.filter(name__iexact=text.strip(), archived_at=None)[:2])
+    found = named[0] if len(named) == 1 else rows.filter(Q(name=text.strip()) | Q(pk=text.strip())).first()
+    if found is None:
+        raise Trouble(
+            f"there is no client called {text.strip()!r}", "Choose one of those that the field suggests."
+        )
+    return found
 
 
 def find_client(scope: Scope, identifier: str) -> Client | None:
@@ -129,6 +156,11 @@ def list_assets(
     return _page(rows.select_related("client", "site").prefetch_related("tags"), after, limit)
 
 
+def count_assets(scope: Scope) -> int:
+    """How many assets are watched."""
+    return Asset.objects.of(scope).filter(archived_at=None).count()
+
+
 def find_asset(scope: Scope, identifier: str) -> Asset | None:
     """An asset with client, site and parent, or None."""
     rows = Asset.objects.of(scope).filter(pk=identifier)
@@ -187,10 +219,12 @@ def find_probe(scope: Scope, identifier: str) -> Probe | None:
     return Probe.objects.of(scope).filter(pk=identifier).select_related("asset").first()
 
 
-def list_collectors(scope: Scope, *, client: str = "") -> list[Collector]:
+def list_collectors(scope: Scope, *, client: str = "", limit: int = PAGE_MAX) -> list[Collector]:
     """Enrolled collectors, the longest silent first; the server's own are left out."""
     rows = _of_client(Collector.objects.of(scope), client).filter(revoked_at=None).exclude(platform="server")
-    return list(rows.select_related("client", "site", "asset").order_by("last_seen_at", "pk")[:PAGE_MAX])
+    return list(
+        rows.select_related("client", "site", "asset").order_by("last_seen_at", "pk")[: min(limit, PAGE_MAX)]
+    )
 
 
 def find_collector(scope: Scope, identifier: str) -> Collector | None:
@@ -247,6 +281,14 @@ def search(scope: Scope, words: str) -> Sequence[Found]:
         for row in assets.select_related("client")[:FOUND_MAX]
     ]
     return found
+
+
+def _with_asset_count(rows: "QuerySet[Client]") -> "QuerySet[Client]":
+    """Counted for each row that is read; a join would count for all clients before the first is given."""
+    assets = Asset.objects.filter(client=OuterRef("pk"), archived_at=None).order_by().values("client")
+    return rows.annotate(
+        asset_count=Coalesce(Subquery(assets.annotate(count=Count("pk")).values("count")), 0)
+    )
 
 
 def _of_client(rows: "QuerySet[Row]", client: str) -> "QuerySet[Row]":

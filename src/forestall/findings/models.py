@@ -48,7 +48,7 @@ class Finding(Identified):
             models.Index(fields=["client", "-concern"], condition=OPEN, name="finding_open_client"),
             models.Index(fields=["-concern", "began_at"], condition=OPEN, name="finding_open_worst"),
             models.Index(fields=["asset", "-began_at"], name="finding_asset"),
-            models.Index(fields=["worst", "-ended_at"], condition=~OPEN, name="finding_ended"),
+            models.Index(fields=["worst", "-ended_at"], name="finding_ended"),
         ]
 
 

@@ -116,6 +116,12 @@ def count_open(scope: Scope) -> Counts:
     return Counts(dict(total), dict(per_client))
 
 
+def count_states(scope: Scope) -> dict[str, int]:
+    """How many findings are open, by state: what the frame of every page shows."""
+    rows = seen(Finding, scope).filter(OPEN, asset__archived_at=None)
+    return dict(rows.values_list("state").annotate(count=Count("pk")).order_by())
+
+
 def worst_states(scope: Scope, assets: Collection[str]) -> dict[str, str]:
     """The worst open state of each of these assets; an asset without a finding is not in the answer."""
     rows = seen(Finding, scope).filter(OPEN, asset__in=assets)
@@ -126,6 +132,12 @@ def prevented(scope: Scope, *, since: datetime, until: datetime, most: int = HIS
     """Findings that drifted and ended in that time before they went out of spec, the newest first."""
     rows = of(scope).filter(worst=State.DRIFTING.value, ended_at__gte=since, ended_at__lt=until)
     return list(rows.order_by("-ended_at", "-pk")[:most])
+
+
+def count_prevented(scope: Scope, *, since: datetime, until: datetime) -> int:
+    """How many of them there are."""
+    rows = seen(Finding, scope).filter(worst=State.DRIFTING.value, ended_at__gte=since, ended_at__lt=until)
+    return rows.count()
 
 
 def list_overrides(scope: Scope, *, client: str = "", asset: str = "", rule: str = "") -> list[Override]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from forestall.estate.access import rights_of, scope_of
 from forestall.estate.models import Person
 from forestall.estate.tenancy import Scope
-from forestall.findings.queries import count_open as count_findings
+from forestall.findings.queries import count_states
 from forestall.tickets.queries import count_open as count_tickets
 from forestall.tickets.queries import running_timer
 
@@ -20,7 +20,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         return {}
     through_gate = getattr(request, "scope", None)  # before the gate it is ASGI's own
     scope = through_gate if isinstance(through_gate, Scope) else scope_of(person)
-    findings = count_findings(scope).total
+    findings = count_states(scope)
     return {
         "person": person,
         "rights": getattr(request, "rights", None) or rights_of(person),

@@ -173,11 +173,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="finding",
-            index=models.Index(
-                condition=models.Q(("ended_at", None), _negated=True),
-                fields=["worst", "-ended_at"],
-                name="finding_ended",
-            ),
+            index=models.Index(fields=["worst", "-ended_at"], name="finding_ended"),
         ),
         migrations.AddConstraint(
             model_name="finding",

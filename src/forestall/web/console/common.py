@@ -1,6 +1,6 @@
 """What pages share: a scoped request, 404 for what is not seen, forms that say what was wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from django.contrib import messages
@@ -8,6 +8,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest
 
 from forestall.alerts.values import SendFailed
+from forestall.estate.queries import client_called
 from forestall.estate.tenancy import Scope
 from forestall.kernel.errors import Trouble
 
@@ -47,6 +48,13 @@ def attempt(request: HttpRequest, action: Callable[[], Any], done: str = "") -> 
     if done:
         messages.success(request, done)
     return True
+
+
+def client_given(scope: Scope, given: Mapping[str, Any]) -> str:
+    """The identifier of the client that a form names (web/templates/console/_client_field.html); "" for none.
+    Raises Trouble for a name that is none."""
+    text = str(given.get("client", "")).strip()
+    return client_called(scope, text).pk if text else ""
 
 
 def lines_of(text: str) -> list[str]:

@@ -171,7 +171,8 @@ def ticket_new(request: Asked) -> HttpResponse:
             request,
             lambda: made.append(
                 ticket_actions.open_by_hand(
-                    request.scope, client=given.get("client", ""), title=given.get("title", ""),
+                    request.scope, client=estate.client_called(request.scope, given.get("client", "")).pk,
+                    title=given.get("title", ""),
                     text=given.get("text", ""), asset=given.get("asset") or None,
                     priority=int(priority) if priority.isdecimal() else 3, now=timezone.now(),
                 ).pk
@@ -183,8 +184,9 @@ def ticket_new(request: Asked) -> HttpResponse:
     given = given or request.GET
     asset = estate.find_asset(request.scope, given["asset"]) if given.get("asset") else None
     client = asset.client if asset else estate.find_client(request.scope, given.get("client", ""))
-    clients = [client] if client and request.method == "GET" else estate.list_clients(request.scope)
-    context = {"nav": "tickets", "clients": clients, "given": given, "asset": asset}
+    chosen = client.name if client else given.get("client", "")
+    clients = estate.clients_like(request.scope, chosen)
+    context = {"nav": "tickets", "clients": clients, "given": given, "asset": asset, "chosen": chosen}
     return render(request, "console/ticket_new.html", context)
 
 

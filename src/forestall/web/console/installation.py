@@ -30,10 +30,11 @@ from forestall.judge.check import say_level
 from forestall.judge.pack import load_packs
 from forestall.judge.rules import Book, Rule
 from forestall.judge.shelf import builtin_packs
+from forestall.kernel.errors import Trouble
 from forestall.kernel.plugins import load
 from forestall.kernel.signs import read_sign
 from forestall.web.access.gate import needs
-from forestall.web.console.common import Asked, attempt, seen_or_404
+from forestall.web.console.common import Asked, attempt, client_given, seen_or_404
 from forestall.web.console.overriding import fields_of, settings_of
 
 ROLES = ("store", "watch", "web", "guard", "agent")
@@ -45,6 +46,7 @@ HOMES = (
     ("Notifiers", "forestall.alerts.notifiers"),
 )
 RAW_SHOWN_BYTES = 4096
+COLLECTORS_SHOWN = 100
 SIGN_LATE_S = 15.0
 
 _books: list[Book] = []
@@ -75,7 +77,7 @@ def spec(request: Asked) -> HttpResponse:
             for pack in book().packs
         ],
         "overrides": findings.list_overrides(request.scope),
-        "clients": queries.list_clients(request.scope),
+        "clients": queries.clients_like(request.scope, ""),
         "rule": given.get("rule", ""),
         "asset": asset,
         "fields": fields_of(chosen) if chosen else [],
@@ -90,11 +92,12 @@ def override(request: Asked) -> HttpResponse:
     given, scope = request.POST, request.scope
     name = given.get("rule", "")
     asset = seen_or_404(lambda: queries.find_asset(scope, given["asset"])) if given.get("asset") else None
-    client = asset.client_id if asset else given.get("client", "")
     attempt(
         request,
         lambda: finding_actions.override_rule(
-            scope, name, client=client, asset=asset.pk if asset else None,
+            scope, name,
+            client=asset.client_id if asset else queries.client_called(scope, given.get("client", "")).pk,
+            asset=asset.pk if asset else None,
             settings=settings_of(given.dict(), _rule(name, asset)),
             because=given.get("because", ""), now=timezone.now(), book=book(),
         ),
@@ -193,7 +196,7 @@ def channel_list(request: Asked) -> HttpResponse:
         "channels": channels.list_channels(request.scope),
         "specs": specs,
         "chosen": chosen,
-        "clients": queries.list_clients(request.scope),
+        "clients": queries.clients_like(request.scope, ""),
         "deliveries": alerts.list_deliveries(request.scope, most=50),
     }
     return render(request, "console/channels.html", context)
@@ -209,7 +212,7 @@ def channel_add(request: Asked, notifier: str) -> HttpResponse:
         request,
         lambda: channels.create_channel(
             request.scope, notifier=notifier, title=request.POST.get("title", ""), given=given,
-            client=request.POST.get("client") or None, now=timezone.now(),
+            client=client_given(request.scope, request.POST) or None, now=timezone.now(),
         ),
         "Channel added. Send a test message to see that it arrives.",
     )  # fmt: skip
@@ -237,18 +240,21 @@ def collector_list(request: Asked) -> HttpResponse:
     """Enrolled machines; a token for another one."""
     shown: dict[str, Any] = {}
     if request.method == "POST" and "estate:write" in request.rights:
-        client = seen_or_404(lambda: queries.find_client(request.scope, request.POST.get("client", "")))
         site = request.POST.get("site") or None
         try:
+            client = queries.client_called(request.scope, request.POST.get("client", ""))
             _, secret = enrolment.make_enrolment_token(request.scope, client=client.pk, site=site)
             shown = {"secret": secret, "for": client, "url": settings.CONFIG.url}
+        except Trouble as trouble:
+            messages.error(request, str(trouble))
         except LookupError as error:
             messages.error(request, f"{error}. Choose one from the list.")
+    collectors = queries.list_collectors(request.scope, limit=COLLECTORS_SHOWN + 1)
     context = {
         "nav": "collectors",
-        "collectors": queries.list_collectors(request.scope),
-        "clients": queries.list_clients(request.scope),
-        "sites": queries.list_sites(request.scope),
+        "collectors": collectors[:COLLECTORS_SHOWN],
+        "more": len(collectors) > COLLECTORS_SHOWN,
+        "clients": queries.clients_like(request.scope, ""),
         "shown": shown,
     }
     return render(request, "console/collectors.html", context)
@@ -275,8 +281,8 @@ def people(request: Asked) -> HttpResponse:
                 lambda: add_person(
                     access.bearer_of_person(request.user),
                     name=given.get("name", ""), email=given.get("email", ""), role=given.get("role", ""),
-                    password=given.get("password", ""), all_clients=not given.get("client"),
-                    clients=[given["client"]] if given.get("client") else [],
+                    password=given.get("password", ""), all_clients=not given.get("client", "").strip(),
+                    clients=list(filter(None, [client_given(request.scope, given)])),
                 ),
                 "Added.",
             )  # fmt: skip
@@ -292,7 +298,8 @@ def people(request: Asked) -> HttpResponse:
             lambda: made.append(
                 access.make_token(
                     request.user,  # type: ignore[arg-type]
-                    name=given.get("name", ""), may=given.getlist("may"), client=given.get("client") or None,
+                    name=given.get("name", ""), may=given.getlist("may"),
+                    client=client_given(request.scope, given) or None,
                 )[1]
             ),
         )  # fmt: skip
@@ -303,7 +310,7 @@ def people(request: Asked) -> HttpResponse:
         "tokens": queries.list_tokens(request.scope, person=request.user),  # type: ignore[arg-type]
         "roles": [(role.value, role.title) for role in Role],
         "may": [right for right in RIGHTS if right in request.rights],
-        "clients": queries.list_clients(request.scope),
+        "clients": queries.clients_like(request.scope, ""),
         "secret": secret,
     }
     return render(request, "console/people.html", context)

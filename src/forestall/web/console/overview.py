@@ -16,6 +16,7 @@ from forestall.estate.values import ASSET_KINDS
 from forestall.findings import queries as findings
 from forestall.judge.values import State
 from forestall.kernel.clock import to_ms
+from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.kernel.plugins import load
 from forestall.telemetry import read
@@ -23,7 +24,7 @@ from forestall.telemetry.client import StoreRefused, StoreUnavailable
 from forestall.telemetry.search import search_logs
 from forestall.tickets import queries as tickets
 from forestall.web.access.gate import needs
-from forestall.web.console.common import Asked, attempt, lines_of, seen_or_404
+from forestall.web.console.common import Asked, attempt, client_given, lines_of, seen_or_404
 from forestall.web.telemetry import clients_of_scope, store
 
 HOUR_MS = 3_600_000
@@ -32,8 +33,9 @@ FIRST_CHARTS = ("cpu.used_ratio", "memory.used_ratio", "disk.used_ratio", "load.
 CHARTS_MAX = 24
 LINES = 50
 CLIENTS_SHOWN = 10
+PREVENTED_SHOWN = 5
 CLIENTS_A_PAGE = 200
-ASSETS_A_PAGE = 200
+ASSETS_A_PAGE = 100
 BEGINNING = 3  # with fewer assets the empty overview says what to do next
 
 
@@ -53,12 +55,12 @@ def overview(request: Asked) -> HttpResponse:
             "wrong": findings.list_open(scope, states=worst, most=30).items,
             "silent": findings.list_open(scope, states=[State.SILENT.value], most=20).items,
             "drifting": findings.list_open(scope, states=[State.DRIFTING.value], most=10).items,
-            "prevented": alerts.prevented(scope, now=now)[:5],
+            "prevented": alerts.prevented(scope, now=now, most=PREVENTED_SHOWN),
             "alerts": alerts.list_open(scope, most=10).items,
             "clients": [(client, wrong_of.get(client.pk, 0)) for client in _at_risk(scope, wrong_of)],
             "wrong_clients": sum(1 for wrong in wrong_of.values() if wrong),
             "wrong_total": _wrong(numbers.findings) - numbers.findings.get("silent", 0),
-            "beginning": BEGINNING - len(queries.list_assets(scope, limit=BEGINNING)),
+            "beginning": BEGINNING - queries.count_assets(scope),
         },
     )
 
@@ -66,8 +68,7 @@ def overview(request: Asked) -> HttpResponse:
 def _at_risk(scope: Scope, wrong_of: dict[str, int]) -> list[Client]:
     """The clients with the most that is wrong, then others by name."""
     worst = sorted(wrong_of, key=lambda client: -wrong_of[client])[:CLIENTS_SHOWN]
-    narrow = Scope(scope.actor, clients=frozenset(client for client in worst if scope.sees(client)))
-    found = {client.pk: client for client in queries.list_clients(narrow)}
+    found = {client.pk: client for client in queries.clients_by_id(scope, worst)}
     found |= {client.pk: client for client in queries.list_clients(scope, limit=CLIENTS_SHOWN)}
     return sorted(found.values(), key=lambda client: -wrong_of.get(client.pk, 0))[:CLIENTS_SHOWN]
 
@@ -97,6 +98,23 @@ def client_list(request: Asked) -> HttpResponse:
         "next": shown[-1].name if len(clients) > CLIENTS_A_PAGE else "",
     }
     return render(request, "console/clients.html", context)
+
+
+@needs("estate:read")
+def client_names(request: Asked) -> HttpResponse:
+    """What a field for a client suggests while somebody types its name."""
+    found = queries.clients_like(request.scope, request.GET.get("client", ""))
+    return render(request, "console/_client_names.html", {"clients": found})
+
+
+@needs("estate:read")
+def site_names(request: Asked) -> HttpResponse:
+    """The sites of the client that a form names, as choices; none while the name is not complete."""
+    try:
+        sites = queries.list_sites(request.scope, client=client_given(request.scope, request.GET))
+    except Trouble:
+        sites = []
+    return render(request, "console/_site_names.html", {"sites": sites})
 
 
 @needs("estate:read")
