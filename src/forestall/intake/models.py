@@ -4,6 +4,9 @@ from django.db import models
 from django.db.models import Q
 
 from forestall.estate.models import Asset, Client, Identified, Tenanted
+from forestall.intake.heartbeat_models import Heartbeat, Ping
+
+__all__ = ["FeedBlock", "Heartbeat", "Ping", "RejectedInput", "Stranger"]
 
 
 class RejectedInput(Identified):
