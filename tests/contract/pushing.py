@@ -1,5 +1,6 @@
 """What tests of outside programs share: a web process with a token, and what it made durable."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -81,9 +82,9 @@ def installation(data: Path) -> Iterator[Installation]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        token = process.stdout.readline().strip()
-        assert token, "the server did not start"
-        yield Installation(data, f"http://127.0.0.1:{port}", port, token)
+        told = process.stdout.readline().strip()
+        assert told, "the server did not start"
+        yield Installation(data, f"http://127.0.0.1:{port}", port, json.loads(told)["asset"])
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)

@@ -84,6 +84,8 @@ class DoorsApp:
             answer = await self._serve(door, scope, receive)
         except _Gone:
             return
+        if hasattr(door, "reword"):
+            answer = door.reword(answer)
         headers = {"content-length": str(len(answer.body)), "cache-control": "no-store", **answer.headers}
         await send(
             {

@@ -42,6 +42,16 @@ def make_door(answer: Answer, *paths: str, most: int | None = None) -> ModuleTyp
     return door
 
 
+async def test_a_door_may_reword_every_answer() -> None:
+    async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
+        raise QueueFull("the queue is full")
+
+    door = make_door(answer, "/named")
+    door.reword = lambda answer: DoorAnswer(answer.status, b"in its words")  # type: ignore[attr-defined]
+    status, _, body = await call(DoorsApp({"door": door}, make_desk(), then=django), "/named")
+    assert (status, body) == (503, b"in its words")
+
+
 async def test_a_door_may_claim_what_no_path_names() -> None:
     async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
         return answer_json(200, {"door": request.path})

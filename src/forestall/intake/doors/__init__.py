@@ -5,6 +5,8 @@
     BODY_MAX_BYTES: int           optional; else DEFAULT_BODY_MAX_BYTES
     def claims(method: str, path: str, headers: Mapping[str, str]) -> bool
                                   optional: whether it answers what no door's PATHS name
+    def reword(answer: DoorAnswer) -> DoorAnswer
+                                  optional: an answer as its senders understand it, refusals of doors_app too
     async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer
 
 `intake.doors_app` reads the body, calls the door and sends its answer; it also turns QueueFull into a 503
