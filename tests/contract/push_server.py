@@ -16,6 +16,7 @@ os.environ["FORESTALL_DATA"] = sys.argv[1]
 os.environ["DJANGO_SETTINGS_MODULE"] = "forestall.web.settings"
 
 from forestall.kernel.datadir import DataDir
+from forestall.kernel.signs import Heart
 
 DataDir(Path(sys.argv[1])).create()
 for key in ("django", "journal", "vault", "store"):
@@ -62,13 +63,15 @@ revoke_token(ApiToken.objects.get(name="revoked"), actor="test")
 
 
 async def serve() -> None:
-    config = uvicorn.Config(
-        "forestall.web.asgi:application", host="127.0.0.1", port=int(sys.argv[2]), log_level="warning"
-    )
+    from forestall.web.asgi import application
+
+    heart = Heart("web", DataDir(Path(sys.argv[1])).run, numbers=application.numbers)
+    config = uvicorn.Config(application, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started and not running.done():
         await asyncio.sleep(0.01)
+    heart.start()
     print(json.dumps(tokens | {"client": client.pk, "asset_id": asset.pk}), flush=True)
     await running
 

@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from forestall.intake.bearers import TRIES_PER_PEER_MAX
 from forestall.intake.envelope import decode_envelope
 from forestall.intake.pushed import decode_pushed
 from forestall.intake.queue import START, QueueReader
+from forestall.kernel.signs import BEAT_S
 
 LINE = json.dumps({"_msg": "hello", "host": "pusher"}).encode()
 
@@ -126,6 +128,46 @@ def test_who_sends_too_fast_is_told_when_to_come_again(server: Server) -> None:
     assert status == 429 and "faster than it may" in said
     assert 1 <= int(answer.headers["retry-after"]) < 600
     assert server.with_token("good", body).status_code == 200
+
+
+def numbers(server: Server) -> dict[str, int]:
+    told = httpx.get(f"{server.url}/metrics").text
+    return {
+        outcome: int(line.rpartition(" ")[2])
+        for line in told.splitlines()
+        for outcome in ("accepted", "rejected", "dropped")
+        if line.startswith(f'forestall_intake_records_total{{door="jsonlines",outcome="{outcome}"}}')
+    }
+
+
+def test_what_is_taken_and_refused_is_counted_by_door(server: Server) -> None:
+    before = settled(server)
+    body = LINE + b"\n" + LINE + b"\nthis is no object\n" + LINE
+    assert server.with_token("good", body).status_code == 400
+    after = before | {"accepted": before["accepted"] + 3, "rejected": before["rejected"] + 1}
+    until(lambda: numbers(server) == after)
+
+
+def settled(server: Server) -> dict[str, int]:
+    """The numbers when they do not change any more (they are told every two seconds)."""
+    seen = numbers(server)
+    deadline = time.monotonic() + 30
+    while True:
+        pause = time.monotonic() + 2 * BEAT_S
+        while time.monotonic() < pause:
+            time.sleep(0.1)
+        now = numbers(server)
+        if now == seen:
+            return now
+        assert time.monotonic() < deadline
+        seen = now
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
 
 
 def test_who_tries_many_tokens_is_not_heard_any_more(server: Server) -> None:

@@ -1,6 +1,8 @@
 """How many records each door took, refused and lost: accepted + rejected + dropped + waiting = sent.
 
-In the memory of one process; shown on the health page and at `/metrics`.
+`accepted` is durable (some of it may then wait in quarantine), `waiting` is read but not durable yet,
+`dropped` was read, or lost by the kernel, and is gone. What is answered with 429 or 503 counts when it comes
+again. In the memory of one process; shown on the health page and at `/metrics`.
 """
 
 import threading
@@ -10,6 +12,7 @@ ACCEPTED = "accepted"
 REJECTED = "rejected"
 DROPPED = "dropped"
 WAITING = "waiting"
+OUTCOMES = (ACCEPTED, REJECTED, DROPPED, WAITING)
 DOORS_MAX = 100  # names come from code, not from outside
 
 
@@ -26,7 +29,10 @@ class Counts:
             if number and (len(self._counts) < DOORS_MAX * 4 or (door, outcome) in self._counts):
                 self._counts[door, outcome] += number
 
-    def all(self) -> dict[tuple[str, str], int]:
-        """Every count, by (door, outcome)."""
+    def by_door(self) -> dict[str, dict[str, int]]:
+        """Every count, by door and outcome."""
+        found: dict[str, dict[str, int]] = {}
         with self._lock:
-            return dict(self._counts)
+            for (door, outcome), number in self._counts.items():
+                found.setdefault(door, {})[outcome] = number
+        return found

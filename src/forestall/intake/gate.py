@@ -30,7 +30,7 @@ from forestall.estate.access import TOKEN_PREFIX, hash_secret
 from forestall.estate.pushers import find_pusher
 from forestall.estate.values import Pusher
 from forestall.intake.bearers import TooManyTries
-from forestall.intake.counts import ACCEPTED, REJECTED
+from forestall.intake.counts import ACCEPTED, REJECTED, WAITING
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, refuse
 from forestall.intake.envelope import BODY_MAX_BYTES, Envelope, encode_envelope
 from forestall.intake.formats import Reading
@@ -127,10 +127,14 @@ async def take(pushed: Pushed, *, admitted: Admitted, request: DoorRequest, desk
     ]
     # What was packed well costs what it unpacks to: the rate is one of work, not of wire.
     desk.bearers.spend(admitted.token, max(0, sum(map(len, bodies)) - len(request.body)))
-    taken = await asyncio.gather(*map(desk.queue.append_async, frames), return_exceptions=True)
-    for failure in taken:
-        if isinstance(failure, BaseException):
-            raise failure
+    desk.counts.add(door, WAITING, counted)
+    try:
+        taken = await asyncio.gather(*map(desk.queue.append_async, frames), return_exceptions=True)
+        for failure in taken:
+            if isinstance(failure, BaseException):
+                raise failure
+    finally:
+        desk.counts.add(door, WAITING, -counted)
     desk.counts.add(door, ACCEPTED, counted)
 
 

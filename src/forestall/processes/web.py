@@ -16,7 +16,7 @@ def run(found: Installation) -> None:
     os.environ.setdefault("FORESTALL_QUEUE", "web")
     from forestall.web.asgi import application
 
-    heart = Heart("web", found.data.run)
+    heart = Heart("web", found.data.run, numbers=application.numbers)
     server = uvicorn.Server(
         uvicorn.Config(
             application,

@@ -20,6 +20,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forestall.web.settings")
 _django: Any = get_asgi_application()
 
 from forestall.intake.actions import record_rejections  # noqa: E402
+from forestall.intake.counts import Counts  # noqa: E402
 from forestall.intake.doors import Desk, load_doors  # noqa: E402
 from forestall.intake.doors_app import DoorsApp, Receive, Scope, Send  # noqa: E402
 from forestall.intake.queue import QueueWriter  # noqa: E402
@@ -50,6 +51,7 @@ class Application:
         self._queue: QueueWriter | None = None
         self._behind: asyncio.Task[None] | None = None
         self._rejections: deque[Rejection] = deque(maxlen=REJECTIONS_WAITING)
+        self._counts = Counts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -65,8 +67,18 @@ class Application:
         self._queue = QueueWriter(
             directory, max_bytes=settings.CONFIG.limits.queue_max_bytes, on_broken=_give_up
         )
-        desk = Desk(queue=self._queue, clock=SystemClock(), ask=ask, reject=self._rejections.append)
+        desk = Desk(
+            queue=self._queue,
+            clock=SystemClock(),
+            ask=ask,
+            reject=self._rejections.append,
+            counts=self._counts,
+        )
         self._doors = DoorsApp(load_doors(), desk, then=_in_context)
+
+    def numbers(self) -> dict[str, Any]:
+        """How many records each door took and refused since this process began, for its sign of life."""
+        return {"doors": self._counts.by_door()}
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end."""

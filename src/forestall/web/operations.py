@@ -6,6 +6,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
+from forestall.intake.counts import ACCEPTED, DROPPED, OUTCOMES, REJECTED
+from forestall.intake.doors import load_doors
+from forestall.intake.queries import sum_quarantine
 from forestall.kernel.signs import read_sign
 
 SIGN_LATE_S = 15.0
@@ -44,7 +47,42 @@ def metrics(request: HttpRequest) -> HttpResponse:
         for name, value in (sign.numbers if sign else {}).items():
             if isinstance(value, int | float) and name.isidentifier():
                 lines.append(f'forestall_{name}{{role="{role}"}} {value:g}')
+    lines += _intake()
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
+
+
+def list_doors() -> list[tuple[str, dict[str, int]]]:
+    """Each door and listener with its records by outcome since its process began: accepted, rejected,
+    dropped, waiting."""
+    web, watch = read_sign(settings.DATA.run, "web"), read_sign(settings.DATA.run, "watch")
+    found = {name: dict.fromkeys(OUTCOMES, 0) for name in load_doors()}
+    for name, counts in (web.numbers.get("doors", {}) if web else {}).items():
+        found[name] = {outcome: int(counts.get(outcome, 0)) for outcome in OUTCOMES}
+    for name, counts in (watch.numbers.get("listeners", {}) if watch else {}).items():
+        found[name] = {
+            "accepted": int(counts.get("received", 0)),
+            "rejected": int(counts.get("rejected", 0)),
+            "dropped": int(counts.get("udp_dropped", 0)) + int(counts.get("lost", 0)),
+            "waiting": int(counts.get("waiting", 0)),
+        }
+    return sorted(found.items())
+
+
+def _intake() -> list[str]:
+    """Records by door and what became of them."""
+    lines = ["# TYPE forestall_intake_records_total counter"]
+    doors = list_doors()
+    lines += [
+        f'forestall_intake_records_total{{door="{name}",outcome="{outcome}"}} {counts[outcome]}'
+        for name, counts in doors
+        for outcome in (ACCEPTED, REJECTED, DROPPED)
+    ]
+    lines.append("# TYPE forestall_intake_waiting_records gauge")
+    lines += [f'forestall_intake_waiting_records{{door="{name}"}} {one["waiting"]}' for name, one in doors]
+    lines.append("# TYPE forestall_quarantine_records gauge")
+    for (door, state), count in sorted(sum_quarantine().items()):
+        lines.append(f'forestall_quarantine_records{{door="{door}",state="{state}"}} {count}')
+    return lines
 
 
 def _may_read(request: HttpRequest) -> bool:

@@ -11,11 +11,12 @@ import zstandard
 from forestall.collect.agent.sign import Claim, read_claim, refusal
 from forestall.estate import enrolment
 from forestall.estate.enrolment import KnownCollector, NotEnrolled
+from forestall.intake.counts import ACCEPTED, REJECTED
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, answer_json, refuse
 from forestall.intake.envelope import Envelope, encode_envelope
 from forestall.intake.values import Rejection
 from forestall.kernel.clock import to_ms
-from forestall.kernel.observations import BATCH_MAX_BYTES, Batch, decode_batch
+from forestall.kernel.observations import BATCH_MAX_BYTES, Batch, Observations, decode_batch
 from forestall.kernel.plugins import Spec
 
 SPEC = Spec(
@@ -167,6 +168,7 @@ async def _observations(request: DoorRequest, desk: Desk, collector: KnownCollec
     )
     strangers = await _strangers(batch, desk, collector.client)
     await desk.queue.append_async(frame)
+    desk.counts.add(SPEC.name, ACCEPTED, sum(map(_size, batch.observations)))
     answer: dict[str, Any] = {"accepted": batch.number}
     if strangers:  # the decoder takes the rest
         answer["rejected"] = [
@@ -177,6 +179,10 @@ async def _observations(request: DoorRequest, desk: Desk, collector: KnownCollec
             for index, asset in strangers
         ]
     return answer_json(200, answer)
+
+
+def _size(part: Observations) -> int:
+    return len(part.samples) + len(part.logs) + len(part.snapshots) + len(part.outcomes)
 
 
 async def _strangers(batch: Batch, desk: Desk, client: str) -> list[tuple[int, str]]:
@@ -236,6 +242,7 @@ def _addresses(given: list[str]) -> list[str]:
 
 
 def _note(request: DoorRequest, desk: Desk, reason: str, *, raw: bytes, **more: Any) -> None:
+    desk.counts.add(SPEC.name, REJECTED, 1)
     desk.reject(
         Rejection(
             door=SPEC.name, sender=request.peer, reason=reason, at_ms=to_ms(desk.clock.now()), raw=raw, **more
