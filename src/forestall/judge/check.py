@@ -49,7 +49,8 @@ def say_level(rule: Rule, level: Level) -> str:
     name = str(level.state).replace("_", " ")
     match rule.look:
         case Look.EXPECTED:
-            what = {"asset": "it", "probe": "a probe", "source": "a log source", "job": "a job"}
+            what = {"asset": "it", "probe": "a probe", "source": "a log source", "job": "a job",
+                    "heartbeat": "a heartbeat", "heartbeat_end": "the end of a run"}  # fmt: skip
             said = what.get(rule.expected, "its log")
             return f"silent when {said} is not heard for {say_span(level.after_ms)}"
         case Look.LOG:

@@ -34,6 +34,7 @@ AHEAD_MS = (
     60_000  # a sample that claims to be from further in the future than this is taken as of its arrival
 )
 PROBE_UP = "probe.up"
+HEARTBEAT = "heartbeat"  # the kind of outcome that a client's job sends by itself
 FORGET_MS = 7 * 24 * 3_600_000
 FORGET_EVERY_MS = 24 * 3_600_000
 
@@ -107,7 +108,11 @@ class Judge:
         taken: list[Transition] = []
         said = {}
         for one in outcomes:
-            taken += self.silence.hear(one.asset, "probe", one.item, at_ms=received_at_ms)
+            if one.kind == HEARTBEAT:
+                taken += self.silence.hear(one.asset, "heartbeat", one.item, at_ms=received_at_ms)
+                taken += self.silence.hear(one.asset, "heartbeat_end", one.item, at_ms=received_at_ms)
+            else:
+                taken += self.silence.hear(one.asset, "probe", one.item, at_ms=received_at_ms)
             if not one.ok:
                 said[(one.asset, one.item, min(one.at_ms, received_at_ms))] = (one.reason, one.answer)
         taken += self.samples.observe(

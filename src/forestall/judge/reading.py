@@ -49,7 +49,7 @@ LEVEL_KEYS: Mapping[Look, tuple[str, ...]] = {
     Look.EXPECTED: (),
 }
 OPS = {"above": Op.ABOVE, "below": Op.BELOW, "equals": Op.EQUALS, "rises_by": Op.RISES}
-EXPECTED = ("asset", "probe", "source", "logs", "job")
+EXPECTED = ("asset", "probe", "source", "logs", "job", "heartbeat", "heartbeat_end")
 CAUSES = ("reachability",)
 SEVERITIES = ["emergency", "alert", "critical", "error", "warning", "notice", "information", "debug"]
 GRADE_NAMES = tuple(str(state) for state in GRADES)
@@ -173,6 +173,7 @@ class _RuleReader:
             "op": next(iter(ops), Op.ABOVE),
             "levels": self._with_forecast([Level(**level) for level in levels]),
             "back": margin,
+            "ends_after_ms": self._duration(self.table, "ends_after", 0),
         }
 
     def _limit(self, level: dict[str, Any], metric: Metric, ops: set[Op]) -> bool:

@@ -272,7 +272,10 @@ class SampleJudge:
         asset, item = self.held.place(row)
         if not item:
             return False
-        metric = find_metric(self.held.rule(row).metric)
+        rule = self.held.rule(row)
+        if rule.ends_after_ms:
+            return now_ms - last > rule.ends_after_ms
+        metric = find_metric(rule.metric)
         if metric is not None and metric.asked:
             return now_ms - last > max(GONE_ASKED_MS, GONE_STEPS * usual)
         return heard(asset) - last > max(GONE_MS, GONE_STEPS * usual) and usual > 0

@@ -1,7 +1,8 @@
 """Silence: what is expected and does not come. Timers run on our own clock's ticks, never on the client's.
 
 An outage of ours (a gap between two ticks) restarts every timer, and so does the arrival of a new asset: what
-we could not have heard is not the client's silence. Sources of logs are learned: one that has been heard
+we could not have heard is not the client's silence. The timer of what comes once a day only pauses during the
+outage, or it would hardly ever run out. Sources of logs are learned: one that has been heard
 regularly for a day is expected from then on, with a limit of three times its own longest pause.
 """
 
@@ -34,7 +35,10 @@ WORDS = {
     "source": "no log line from {item}",
     "logs": "no log line from it",
     "job": "{item} has not run",
+    "heartbeat": "{item} did not come",
+    "heartbeat_end": "{item} said that it began, and not that it ended,",
 }
+PATIENT = ("heartbeat", "heartbeat_end")  # days may lie between two of them: an outage of ours only pauses
 Key = tuple[int, str, str, str]  # asset number, rule, what, item
 
 
@@ -158,8 +162,7 @@ class Silence:
         if self.last_tick_ms and now_ms < self.last_tick_ms:
             return []
         if self.last_tick_ms and now_ms - self.last_tick_ms > OUR_GAP_MS:
-            running = ~self.silent[:count]
-            self.base[:count][running] = np.maximum(self.base[:count][running], now_ms)
+            self._pause(now_ms - self.last_tick_ms, now_ms)
         self.last_tick_ms = now_ms
         over = (now_ms - self.base[:count] > self.limit[:count]) & ~self.silent[:count]
         taken: list[Transition] = []
@@ -170,6 +173,15 @@ class Silence:
         for place in sorted(self._explained):
             taken += self._still_silent(place, now_ms)
         return taken
+
+    def _pause(self, gap_ms: int, now_ms: int) -> None:
+        """We could not hear for a while: timers begin anew, those of PATIENT things go on after a pause."""
+        count = len(self.watched)
+        running = ~self.silent[:count]
+        patient = np.array([one is not None and one.key[2] in PATIENT for one in self.watched], np.bool_)
+        base = self.base[:count]
+        base[running & ~patient] = np.maximum(base[running & ~patient], now_ms)
+        base[running & patient] = np.minimum(base[running & patient] + gap_ms, now_ms)
 
     def _fall_silent(self, place: int, now_ms: int) -> list[Transition]:
         one = self.watched[place]
@@ -229,7 +241,7 @@ class Silence:
         reason = reasons.say_silence(
             WORDS[what].format(item=item),
             silent_ms=at_ms - one.began_ms,
-            interval_ms=0 if one.learned else one.interval_ms,
+            interval_ms=0 if one.learned or what in PATIENT else one.interval_ms,
             limit_ms=limit_ms,
         )
         if explained:
@@ -340,7 +352,7 @@ class Silence:
         limit = max(level.after_ms, level.intervals * expected.interval_ms)
         place = self.places.get(key)
         if place is None:
-            base = max(now_ms, self.estate.assets[key[0]].created_at_ms)
+            base = expected.heard_ms or max(now_ms, self.estate.assets[key[0]].created_at_ms)
             place = self.add(Watched(key), base_ms=base, limit_ms=limit)
         one = self.watched[place]
         assert one is not None

@@ -64,14 +64,17 @@ class Expected:
     """Something that must come regularly from or about an asset.
 
     `what`: "asset" (its own agent), "probe" (`name` is "<kind> <target>"), "source" (a log source by name),
-    "logs" (any line at all) or "job" (one of ours). `by` is the number of the asset whose collector asks
-    (0: the server), so that a silent collector explains its probes.
+    "logs" (any line at all), "job" (one of ours), "heartbeat" (a job of the client's, `name` is "heartbeat
+    <name>") or "heartbeat_end" (the end of a run of it that has begun). `by` is the number of the asset whose
+    collector asks (0: the server), so that a silent collector explains its probes. `heard_ms`: when it was
+    last heard, where that is known from elsewhere; a later one is no other expectation.
     """
 
-    what: Literal["asset", "probe", "source", "logs", "job"]
+    what: Literal["asset", "probe", "source", "logs", "job", "heartbeat", "heartbeat_end"]
     name: str = ""
     interval_ms: int = 60_000
     by: int = 0
+    heard_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from forestall.estate.tenancy import system_scope
 from forestall.findings.models import OPEN, Finding
 from forestall.findings.queries import load_overrides
 from forestall.intake.decode import Decoded, PlacedSnapshot
+from forestall.intake.heartbeat_models import Heartbeat
 from forestall.intake.values import TryAgain
 from forestall.judge.judge import Judge
 from forestall.judge.values import (
@@ -231,6 +232,8 @@ def load_judged_assets(jobs: Sequence[tuple[str, int]] = JOBS) -> list[JudgedAss
                 by=machine_of.get(row[4], 0),
             )
         )
+    for beat in Heartbeat.objects.of(SCOPE):
+        expects.setdefault(beat.asset_id, []).extend(expect_heartbeat(beat))
     judged = []
     for asset in Asset.objects.of(SCOPE).filter(archived_at=None):
         own = list(expects.get(asset.pk, ()))
@@ -249,6 +252,23 @@ def load_judged_assets(jobs: Sequence[tuple[str, int]] = JOBS) -> list[JudgedAss
             )
         )
     return judged
+
+
+def expect_heartbeat(beat: Heartbeat) -> list[Expected]:
+    """What must come of a heartbeat: the next one, from its first on, and the end of a run that began."""
+    name = f"heartbeat {beat.name}"
+    expected = []
+    if beat.pinged_at is not None:
+        interval_ms = (beat.period_s + beat.grace_s) * 1000
+        expected.append(
+            Expected(what="heartbeat", name=name, interval_ms=interval_ms, heard_ms=to_ms(beat.pinged_at))
+        )
+    if beat.began_at is not None:
+        interval_ms = beat.grace_s * 1000
+        expected.append(
+            Expected(what="heartbeat_end", name=name, interval_ms=interval_ms, heard_ms=to_ms(beat.began_at))
+        )
+    return expected
 
 
 class _database:
