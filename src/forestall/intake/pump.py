@@ -111,6 +111,10 @@ class Pump:
             if thread.is_alive():
                 thread.join(timeout_s)
 
+    def tell(self, rejection: Rejection) -> None:
+        """Keep what a listener could not use with what decoding refuses. From any thread."""
+        self._feed.tell(rejection)
+
     def gauges(self) -> Gauges:
         """How it is doing now; reads the queue directories."""
         now_ms = self._feed.now_ms()

@@ -13,14 +13,28 @@ from forestall.kernel.errors import Trouble
 
 NOT_SETTINGS = frozenset({"data", "parent", "queue", "log"})  # variables that are not settings
 Port = Annotated[int, Meta(ge=1, le=65535)]
+PortOrNone = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Ports(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Default ports; `port_offset` shifts all of them."""
+    """Default ports; `port_offset` shifts all of them. A listener whose port is 0 does not listen."""
 
     web: Port = 8080
-    syslog: Port = 5514
+    syslog: PortOrNone = 5514
+    syslog_tls: PortOrNone = 6514
+    relp: PortOrNone = 2514
+    traps: PortOrNone = 1162
+    zabbix: PortOrNone = 10051
     store: Port = 8123
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """PEM files for syslog over TLS; without `certificate` one is made in the data directory. With
+    `client_ca` senders must show a certificate of one of these authorities."""
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,22 +75,28 @@ class Backup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that can be set. `host` is where the listeners and the console listen."""
+    """Everything that can be set. `host` is where the console and the doors listen, `syslog_host` where
+    syslog does, over TLS and RELP too."""
 
     host: str = "127.0.0.1"
     syslog_host: str = "127.0.0.1"
+    traps_host: str = "127.0.0.1"
+    zabbix_host: str = "127.0.0.1"
+    traps_users: list[str] = []
     port_offset: Annotated[int, Meta(ge=0, le=50_000)] = 0
     public_url: str = ""
     database_url: str = ""
     ports: Ports = Ports()
+    tls: Tls = Tls()
     mail: Mail = Mail()
     guard: Guard = Guard()
     limits: Limits = Limits()
     backup: Backup = Backup()
 
     def port(self, name: str) -> int:
-        """The port of `web`, `syslog` or `store`, shifted by the offset."""
-        return int(getattr(self.ports, name)) + self.port_offset
+        """The port of `web`, `store` or a listener, shifted by the offset; 0 for a listener that is off."""
+        port = int(getattr(self.ports, name))
+        return port + self.port_offset if port else 0
 
     @property
     def url(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from forestall.kernel.config import Config
 from forestall.kernel.errors import Trouble
+from forestall.processes.listening import list_places
 from forestall.processes.setup import Installation, locate, start_django
 from forestall.processes.supervisor import Supervisor, role_command
 
@@ -79,14 +80,17 @@ def _check_room(root: Path) -> None:
 
 def _check_ports(config: Config, roles: Sequence[str]) -> None:
     """Say which port is taken before anything is started."""
-    wanted = []
+    wanted: list[tuple[str, int, int, str]] = []
     if "web" in roles:
         wanted.append((config.host, config.port("web"), socket.SOCK_STREAM, "the console"))
     if "store" in roles:
         wanted.append(("127.0.0.1", config.port("store"), socket.SOCK_STREAM, "the store"))
     if "watch" in roles:
-        wanted.append((config.syslog_host, config.port("syslog"), socket.SOCK_STREAM, "syslog over TCP"))
-        wanted.append((config.syslog_host, config.port("syslog"), socket.SOCK_DGRAM, "syslog over UDP"))
+        wanted += [
+            (place.host, place.port, kind, place.title)
+            for place in list_places(config)
+            for kind in place.kinds
+        ]
     for host, port, kind, what in wanted:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, kind) as trial:

@@ -41,7 +41,6 @@ class Watch:
         from forestall.estate.first_use import itself
         from forestall.estate.tenancy import system_scope
         from forestall.intake.actions import record_rejections
-        from forestall.intake.listening import QueueAccept
         from forestall.intake.pump import Pump
         from forestall.intake.queries import load_directory
         from forestall.intake.queue import QueueWriter
@@ -51,6 +50,7 @@ class Watch:
         from forestall.processes import archiving
         from forestall.processes.feeding import Feeder
         from forestall.processes.judging import JOBS, Judging
+        from forestall.processes.listening import Listeners
         from forestall.processes.probing import Probing
         from forestall.processes.road import Road
         from forestall.processes.storing import Storing
@@ -67,7 +67,6 @@ class Watch:
         )
         self.itself = itself()
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
-        self.accept = QueueAccept(self.queue, self.clock)
         self.probing = Probing(self.feeder.feed, lambda: _in_database(server_orders))
         jobs = list(JOBS)
         if found.config.backup.directory:
@@ -83,6 +82,7 @@ class Watch:
             reject=record_rejections,
             on_failure=self._give_up,
         )
+        self.listeners = Listeners(found, self.queue, self.clock, reject=self.pump.tell)
         self.numbers: dict[str, Any] = {}
         self.heart = Heart("watch", found.data.run, numbers=lambda: dict(self.numbers), alive=self._turns)
 
@@ -107,21 +107,18 @@ class Watch:
 
     async def _listen(self) -> None:
         """Listeners and the server's probes, until SIGTERM."""
-        from forestall.collect.listeners import syslog
-
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        given = {"host": self.found.config.syslog_host, "port": self.found.config.port("syslog")}
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(syslog.listen(syslog.SPEC.read(given), self.accept, stop))
+            tasks.create_task(self.listeners.run(stop))
             tasks.create_task(self.probing.run(stop))
             tasks.create_task(self._first_sign(stop))
 
     async def _first_sign(self, stop: asyncio.Event) -> None:
-        """The first sign of life is given when the listener listens."""
+        """The first sign of life is given when each listener listens or has said why not."""
         for _ in range(1000):
-            if self.accept.port or stop.is_set():
+            if self.listeners.settled or stop.is_set():
                 break
             await asyncio.sleep(0.02)
         self.heart.start()
@@ -170,8 +167,8 @@ class Watch:
                 "queue_age_s": gauges.judge_age_s,
                 "store_delay_s": gauges.store_age_s,
                 "rejected_count": gauges.rejected_count,
-                "udp_dropped_count": self.accept.counters["udp_dropped"],
-                "syslog_received_count": self.accept.counters["received"],
+                "udp_dropped_count": self.listeners.total("udp_dropped"),
+                "syslog_received_count": self.listeners.total("received", "syslog", "syslog_tls", "relp"),
                 "outcomes_lost_count": self.probing.lost,
                 "delivery_late_s": late_s,
             }
@@ -179,6 +176,8 @@ class Watch:
             samples = [
                 Sample(now_ms, f"forestall.{name}", "", float(value)) for name, value in self.numbers.items()
             ]
+            samples += self.listeners.samples(now_ms)
+            self.numbers["listeners"] = self.listeners.numbers()
             for role in ROLES:
                 sign = read_sign(self.found.data.run, role)
                 up = sign is not None and sign.age_s(now_s) < TURN_S

@@ -36,11 +36,13 @@ class Datagrams(Generic[Sender]):
         take: Callable[[dict[Sender, list[bytes]]], Awaitable[None]],
         *,
         sender: Callable[[Any], Sender],
+        held_max_bytes: int = HELD_MAX_BYTES,
     ) -> None:
         self._udp = udp
         self._accept = accept
         self._take = take
         self._sender = sender
+        self._most = held_max_bytes
         self._held: dict[Sender, list[bytes]] = {}
         self._held_bytes = 0
         self._reading = False
@@ -57,13 +59,13 @@ class Datagrams(Generic[Sender]):
                 asyncio.get_running_loop().remove_reader(self._udp)
                 self._reading = False
         held = -1
-        while held < self._held_bytes < HELD_MAX_BYTES:  # what the kernel still has
+        while held < self._held_bytes < self._most:  # what the kernel still has
             held = self._held_bytes
             self._read()
         await self._flush()
 
     def _resume(self) -> None:
-        if not self._reading and self._held_bytes < HELD_MAX_BYTES:
+        if not self._reading and self._held_bytes < self._most:
             asyncio.get_running_loop().add_reader(self._udp, self._read)
             self._reading = True
 
@@ -83,7 +85,7 @@ class Datagrams(Generic[Sender]):
                 held[sender] = [data]
             else:
                 kept.append(data)
-        if self._reading and self._held_bytes >= HELD_MAX_BYTES:
+        if self._reading and self._held_bytes >= self._most:
             asyncio.get_running_loop().remove_reader(self._udp)  # from here on the kernel keeps, and counts
             self._reading = False
 
