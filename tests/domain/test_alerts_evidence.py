@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,15 @@ from django.conf import settings
 
 from estate_factories import EVERYTHING, START, make_asset, scope_for
 from forestall.alerts import evidence
-from forestall.alerts.models import Delivery, Evidence
+from forestall.alerts.models import Alert, Delivery, Evidence
 from forestall.alerts.verify import verify, verify_document
 from forestall.findings.actions import apply
 from forestall.findings.models import Finding
 from forestall.journal.actions import append, installation_signer
 from forestall.journal.models import Entry
 from forestall.kernel.errors import Trouble
-from road_factories import Sources, transition
+from forestall.processes.road import MEND_EVERY, Road
+from road_factories import Sources, make_channel, transition
 
 pytestmark = pytest.mark.django_db
 
@@ -131,3 +133,27 @@ def test_a_scope_does_not_see_the_evidence_of_others():
     row = sealed()
     with pytest.raises(Evidence.DoesNotExist):
         evidence.export_document(scope_for(make_asset().client), row.pk, now=START)
+
+
+def test_what_a_crash_left_between_finding_and_seal_is_mended_by_the_first_tick():
+    """With its sources, before anybody is told; once, and again a minute later for what came meanwhile."""
+    make_channel()
+    applied = apply([transition(make_asset(name="web-01"))], now=START)  # and here the process ends
+    assert not Evidence.objects.exists() and not Alert.objects.exists()
+
+    road = Road(Sources())
+    now = START + timedelta(seconds=30)
+    road.tick(now=now)
+    row = Evidence.objects.get()
+    assert row.finding_id == applied.opened[0].pk
+    assert evidence.load_bundle(EVERYTHING, row.pk)["missing"] == []
+    for seconds in range(1, 120, 10):
+        road.tick(now=now + timedelta(seconds=seconds))
+    told = Delivery.objects.get()
+    assert row.sealed_at <= told.made_at and told.message["evidence"] == [row.pk]
+
+    late = apply([transition(make_asset(name="web-02"), at=now)], now=now + timedelta(seconds=130)).opened[0]
+    road.tick(now=now + timedelta(seconds=131) + MEND_EVERY)
+    mended = Evidence.objects.get(finding=late)
+    assert evidence.load_bundle(EVERYTHING, mended.pk)["missing"] == []
+    assert Evidence.objects.count() == 2

@@ -5,13 +5,15 @@ mended by the next call.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from forestall.alerts import actions as alerts
-from forestall.alerts.evidence import Reader, seal_missing
+from forestall.alerts.evidence import Reader, list_unsealed, seal_missing
 from forestall.findings.actions import apply
 from forestall.judge.values import Transition
 from forestall.tickets.following import follow_alerts
+
+MEND_EVERY = timedelta(minutes=1)
 
 
 class Road:
@@ -19,6 +21,7 @@ class Road:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._mended_at: datetime | None = None
 
     def take(self, transitions: Sequence[Transition], *, now: datetime) -> None:
         """Transitions become findings; those that tell get their evidence, an alert and, told, a ticket."""
@@ -34,6 +37,18 @@ class Road:
             follow_alerts(now=now)
 
     def tick(self, *, now: datetime) -> None:
-        """What only time decides: group waits, windows, repeats, tickets of what was told."""
+        """What only time decides: group waits, windows, repeats, tickets of what was told. At the first tick
+        after a start, and then every MEND_EVERY, also what a crash left undone."""
+        if self._mended_at is None or now - self._mended_at >= MEND_EVERY:
+            self._mended_at = now
+            self._mend(now)
         alerts.tick(now=now)
         follow_alerts(now=now)
+
+    def _mend(self, now: datetime) -> None:
+        """Findings that were applied when the process ended, and neither sealed nor looked at by alerts: as
+        many as `list_unsealed` gives, in the time that `seal_missing` takes for them all."""
+        left = list_unsealed()
+        if left:
+            seal_missing(left, self._reader, now=now)
+            alerts.raise_for(left, now=now)
