@@ -151,7 +151,7 @@ def check_spec(file: Path) -> None:
 def evidence_export(identifier: str, file: Path, data: Data = None) -> None:
     """Write a sealed bundle, with the proof of its place in the journal, to FILE.
 
-    Example: forestall evidence export 0ABC… bundle.zip
+    Example: forestall evidence export 0ABC… evidence.json
     """
     installation(data)
     from forestall.alerts.evidence import export
@@ -179,7 +179,7 @@ def evidence_verify(
 ) -> None:
     """Check a bundle: nothing was altered since it was sealed. Needs no server.
 
-    Example: forestall evidence verify bundle.zip
+    Example: forestall evidence verify evidence.json
     """
     from forestall.alerts.verify import verify
 
@@ -216,7 +216,9 @@ def doctor(
 def simulate(
     clients: Annotated[int, typer.Option(min=1, max=1000)] = 5,
     seed: int = 1,
-    hours: Annotated[int, typer.Option(min=1, max=24 * 31)] = 24,
+    hours: Annotated[
+        int, typer.Option(min=1, max=24 * 31, help="Of 6 and more, each client has at least one fault.")
+    ] = 24,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """A seeded estate with faults on a virtual clock, through production code.

@@ -5,14 +5,17 @@ it. `simulation.py` runs the time, `reckoning.py` compares what was injected wit
 """
 
 import os
+import signal
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from forestall.kernel.datadir import DataDir
 from forestall.processes.setup import start_django
+from forestall.processes.world import hours_needed
 
 LISTED_MOST = 20
 
@@ -50,7 +53,7 @@ class SimulationResult:
         lines = [
             f"simulated: {self.clients} clients, {self.assets} assets, {self.hours} hours, seed {self.seed}",
             f"observations: {self.observations}",
-            f"faults injected: {self.faults}",
+            f"faults injected: {self.faults}{self._too_short}",
             f"tickets: {self.tickets}",
             f"evidence sealed: {self.evidence}",
             f"messages told: {self.messages}",
@@ -62,6 +65,12 @@ class SimulationResult:
             "ok" if self.ok else "NOT OK",
         ]
         return "\n".join(lines)
+
+    @property
+    def _too_short(self) -> str:
+        if self.faults:
+            return ""
+        return f" ({self.hours} h are too short for a fault and its recovery: give --hours {hours_needed()})"
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
@@ -77,6 +86,7 @@ def run_simulation(*, clients: int, seed: int, hours: int) -> SimulationResult:
     began_s, began_cpu_s = time.monotonic(), time.process_time()
     for name in [name for name in os.environ if name.startswith("FORESTALL_") or name == "DATABASE_URL"]:
         del os.environ[name]
+    ended = signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="forestall-simulation-") as folder:
         os.environ["FORESTALL_DATA"] = folder
         DataDir(Path(folder)).create()
@@ -91,6 +101,7 @@ def run_simulation(*, clients: int, seed: int, hours: int) -> SimulationResult:
             reckoned = simulate(clients=clients, seed=seed, hours=hours)
         finally:
             connections.close_all()
+    signal.signal(signal.SIGTERM, ended)
     return SimulationResult(
         clients=clients,
         seed=seed,
@@ -99,6 +110,11 @@ def run_simulation(*, clients: int, seed: int, hours: int) -> SimulationResult:
         cpu_s=round(time.process_time() - began_cpu_s, 1),
         **reckoned,
     )
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as an exception does, so that the temporary directory is removed."""
+    raise SystemExit(128 + number)
 
 
 def _listed(title: str, lines: tuple[str, ...]) -> list[str]:

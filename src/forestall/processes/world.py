@@ -131,6 +131,11 @@ def plan_faults(
     return planned
 
 
+def hours_needed(rhythm: Rhythm = SIMULATED) -> int:
+    """How many hours it takes so that every business has a fault for certain, and recovers from it."""
+    return math.ceil((rhythm.first_ms + rhythm.most_ms + rhythm.space_ms) / HOUR_MS)
+
+
 def _choose(rng: random.Random, business: Business) -> tuple[Fault, int]:
     fault = rng.choice(list(Fault))
     kind = "website" if fault in (Fault.WEBSITE_DOWN, Fault.CERTIFICATE_ENDS) else "server"
