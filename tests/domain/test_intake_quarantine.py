@@ -13,11 +13,13 @@ from estate_factories import EVERYTHING, START, make_asset, make_client, scope_f
 from forestall.estate.models import Asset, Client
 from forestall.estate.tenancy import NOBODY
 from forestall.intake.decode import DecodeState
-from forestall.intake.envelope import Envelope, encode_envelope, pack_lines
+from forestall.intake.envelope import Envelope, Only, encode_envelope, pack_lines
 from forestall.intake.feed import Feed, Pace
+from forestall.intake.feeding_again import Appends
 from forestall.intake.models import Stranger
+from forestall.intake.poison import list_set_aside, order_replay, throw_away
 from forestall.intake.pushed import Pushed, PushedLogs, encode_pushed, no_samples
-from forestall.intake.quarantine import Appends, Quarantine, Room
+from forestall.intake.quarantine import Quarantine, Room
 from forestall.intake.queries import (
     count_strangers,
     find_stranger,
@@ -40,8 +42,9 @@ AT_MS = to_ms(START)
 class Side:
     """One side of a pump: decodes what is new in the queue, remembers where it is."""
 
-    def __init__(self, stage: "Stage") -> None:
+    def __init__(self, stage: "Stage", side: Only = "") -> None:
         self.stage = stage
+        self.side = side
         self.at, self.state = BEGIN, DecodeState()
         self.messages: list[str] = []
 
@@ -49,7 +52,7 @@ class Side:
         frames = self.stage.reader.read(self.at, max_bytes=1 << 26)
         if frames:
             part = Range("watch", self.at, frames[-1][0], frames, False)
-            decoded, bad = self.stage.feed.decode(part, self.state)
+            decoded, bad = self.stage.feed.decode(part, self.state, side=self.side)
             assert not bad and not decoded.rejected
             self.messages += decoded.logs.message.to_pylist()
             self.at, self.state = frames[-1][0], decoded.state
@@ -69,7 +72,12 @@ class Stage:
 
     def restart(self, queue: Appends | None = None) -> None:
         """As after a crash: nothing in memory."""
-        self.quarantine = Quarantine(self.root / "quarantine", queue or self.writer, room=self.room)
+        self.quarantine = Quarantine(
+            self.root / "quarantine",
+            queue or self.writer,
+            poison=self.root / "queue" / "poison",
+            room=self.room,
+        )
         self.feed = Feed(
             self.root / "queue",
             load_directory=lambda: load_directory(EVERYTHING, self.clock),
@@ -325,3 +333,42 @@ def test_a_deleted_client_leaves_no_frames_behind(stage: Stage) -> None:
     stage.restart()
     stage.release()
     assert stage.files() == 0
+
+
+def test_what_was_set_aside_is_replayed_once_for_the_side_that_did_not_take_it(stage: Stage) -> None:
+    make_asset(addresses=["10.0.0.5"])
+    frames = [line("a", "10.0.0.5"), line("b", "10.0.0.5")]
+    part = Range(
+        "watch", BEGIN, Position(1, 1), [(Position(1, k), one) for k, one in enumerate(frames)], False
+    )
+    stage.feed.set_aside(part, frames, "the judge: a mistake", side="judge")
+    stage.feed.set_aside(part, frames[:1], "it could not be decoded")
+    poison = stage.root / "queue" / "poison"
+    both, judged = sorted(list_set_aside(poison), key=lambda one: one.about.side)
+    assert (both.about.frames, judged.about.frames, judged.about.reason) == (1, 2, "the judge: a mistake")
+    stage.release()
+    assert stage.reader.read(BEGIN, max_bytes=1 << 20) == []
+    order_replay(poison, judged.name)
+    stage.restart(Dying(stage.writer, 1))
+    with pytest.raises(Dies):
+        stage.release()
+    stage.restart()
+    stage.release()
+    judge, store = Side(stage, "judge").go(), Side(stage, "store").go()
+    assert (judge.messages, store.messages) == (["a", "b"], [])
+    order_replay(poison, both.name)
+    stage.release()
+    assert (judge.go().messages, store.go().messages) == (["a", "b", "a"], ["a"])
+    assert list_set_aside(poison) == [] and list(poison.iterdir()) == []
+
+
+def test_names_of_what_was_set_aside_stay_inside(stage: Stage) -> None:
+    poison = stage.root / "queue" / "poison"
+    poison.mkdir()
+    (stage.root / "queue" / "x.frames").write_bytes(b"")
+    for name in ("../x", "..", "", "a/b", "x" * 200, "nothing"):
+        with pytest.raises(Trouble):
+            order_replay(poison, name)
+    with pytest.raises(Trouble):
+        throw_away(poison, "../x")
+    assert (stage.root / "queue" / "x.frames").exists()

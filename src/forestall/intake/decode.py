@@ -25,7 +25,7 @@ from forestall.intake.decoded import (
     Stray,
     Work,
 )
-from forestall.intake.envelope import Envelope, decode_envelope, unpack_lines
+from forestall.intake.envelope import Envelope, Only, decode_envelope, unpack_lines
 from forestall.intake.route import Directory
 from forestall.intake.segments import Position
 from forestall.intake.values import RAW_MAX_BYTES
@@ -47,9 +47,11 @@ def decode(
     directory: Directory,
     state: DecodeState,
     held: Held = NOTHING_HELD,
+    side: Only = "",
 ) -> Decoded:
     """The frames, decoded and routed. `held`: what went into quarantine when it was decoded before stays
-    there. Raises nothing for any bytes."""
+    there. `side`: for which side of the pump; what is for the other alone is left out. Raises nothing for any
+    bytes."""
     work = Work(directory, dict(state.last_batch), held=held)
     samples, logs = SampleRows(), LogRows()
     syslog = SyslogLines(directory)
@@ -60,10 +62,14 @@ def decode(
         except ValueError as error:
             work.reject("queue", "", str(error), 0, frame)
             continue
-        work.position = position
+        work.position, work.replayed = position, bool(envelope.only)
         work.received_at_ms = max(work.received_at_ms, envelope.received_at_ms)
         if envelope.again and not _is_next(work, envelope.again):
             continue
+        if envelope.only:
+            work.sided = True
+            if envelope.only != side:
+                continue
         if envelope.kind == "syslog":
             _take_syslog(work, syslog, envelope, frame)
         elif envelope.kind == "pushed":
@@ -82,6 +88,7 @@ def decode(
         work.received_at_ms,
         DecodeState(work.last_batch),
         work.strays,
+        work.sided,
     )
 
 

@@ -91,12 +91,13 @@ class Decoded:
     received_at_ms: int
     state: DecodeState
     strays: list[Stray] = field(default_factory=list)
+    sided: bool = False
 
 
 @dataclass(slots=True)
 class Work:
     """One decoding in progress: what the decoders of the kinds share. `position` is the end of the frame that
-    is being decoded."""
+    is being decoded, `replayed`: one side took it before, with its strays."""
 
     directory: Directory
     last_batch: dict[str, int]
@@ -108,6 +109,8 @@ class Work:
     strays: list[Stray] = field(default_factory=list)
     repeated_count: int = 0
     received_at_ms: int = 0
+    sided: bool = False
+    replayed: bool = False
     position: Position = START
     held: Held = field(default_factory=dict)
 
@@ -127,5 +130,7 @@ class Work:
         example: str,
     ) -> None:  # fmt: skip
         """Note what is about nobody who is known."""
+        if self.replayed:
+            return
         shown = example.replace("\0", " ")[:EXAMPLE_MAX_CHARS]
         self.strays.append(Stray(door, client, sender, reason, self.position, at_ms, count, frame, shown))

@@ -20,6 +20,7 @@ LINES_MAX = 65_536
 _COUNT = struct.Struct("<I")
 
 Kind = Literal["observations", "syslog", "pushed"]
+Only = Literal["", "judge", "store"]
 
 
 class Envelope(Struct, frozen=True, array_like=True):
@@ -32,7 +33,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     the door; `body` is `intake.pushed.encode_pushed`. A listener that knows its sender by address alone
     leaves `client` empty.
     `again`: not 0 when the frame waited in quarantine or was set aside; the number of its being fed again.
-    One that comes twice is taken once.
+    One that comes twice is taken once. `only`: the side of the pump that it is for, when the other took it.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     transport: Annotated[str, Meta(max_length=32)] = ""
     asset: Annotated[str, Meta(max_length=13)] = ""
     again: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
+    only: Only = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

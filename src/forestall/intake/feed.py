@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 
 from forestall.intake.decode import Decoded, DecodeState, Stray, decode
 from forestall.intake.decoded import Held
-from forestall.intake.poison import Poison
+from forestall.intake.envelope import Only
+from forestall.intake.poison import About, Poison
 from forestall.intake.queue import QueueReader
 from forestall.intake.ranges import Range
 from forestall.intake.route import Directory
@@ -111,7 +112,7 @@ class Feed:
                     raise Stopped from error
                 pause = min(pause * 2, self.pace.backoff_max_s)
 
-    def attempt(self, what: Callable[[], None], part: Range, name: str) -> None:
+    def attempt(self, what: Callable[[], None], part: Range, name: str, *, side: Only) -> None:
         """Hand a range to a consumer. TryAgain: as long as it takes. Refused, or MISTAKES_MAX other errors:
         the range is set aside. Raises Stopped."""
         mistakes = 0
@@ -132,7 +133,7 @@ class Feed:
         try:
             self.again(once, name)
         except Refused as error:
-            self.set_aside(part, [frame for _, frame in part.frames], f"{name}: {error}")
+            self.set_aside(part, [frame for _, frame in part.frames], f"{name}: {error}", side=side)
 
     def tell(self, rejection: Rejection) -> None:
         """Note what was refused, to be written by the judge side."""
@@ -180,16 +181,16 @@ class Feed:
         except Exception as error:
             raise TryAgain(f"{type(error).__name__}: {error}") from error
 
-    def decode(self, part: Range, state: DecodeState) -> tuple[Decoded, list[bytes]]:
-        """The range, decoded, and the frames on which our decoding failed; what is about nobody who is known
-        waits in quarantine. Raises Stopped."""
+    def decode(self, part: Range, state: DecodeState, *, side: Only = "") -> tuple[Decoded, list[bytes]]:
+        """The range, decoded for a side, and the frames on which our decoding failed; what is about nobody
+        who is known waits in quarantine. Raises Stopped."""
         quarantine = self.quarantine
         held = self.again(lambda: quarantine.held(part.queue), "the quarantine") if quarantine else {}
         directory = self.directory()
-        decoded, bad = _decode_around(part, directory, state, held)
+        decoded, bad = _decode_around(part, directory, state, held, side=side)
         if decoded.strangers and directory.loaded_at_ms <= decoded.received_at_ms:
             # Enrolled or added since the directory was read? What was acknowledged is not refused for that.
-            decoded, bad = _decode_around(part, self.renewed(decoded.received_at_ms), state, held)
+            decoded, bad = _decode_around(part, self.renewed(decoded.received_at_ms), state, held, side=side)
         self._keep(part, decoded)
         return decoded, bad
 
@@ -224,9 +225,10 @@ class Feed:
         except TryAgain as error:
             log.warning("what waits in quarantine must wait longer: %s", error)
 
-    def set_aside(self, part: Range, frames: list[bytes], said: str) -> None:
-        """Keep frames that we cannot process, and tell."""
-        path = self.poison.set_aside(part.token, frames)
+    def set_aside(self, part: Range, frames: list[bytes], said: str, *, side: Only = "") -> None:
+        """Keep frames that we cannot process, and tell. `side`: which side alone could not."""
+        about = About(part.queue, side, said[:REASON_MAX_CHARS], self.now_ms(), len(frames))
+        path = self.poison.set_aside(part.token, frames, about)
         where = f"; kept in queue/poison/{path.name}" if path else ""
         reason = f"a mistake of this server: {said}"[: REASON_MAX_CHARS - len(where)] + where
         log.error("%s: %d frames set aside: %s", part.token, len(frames), said)
@@ -235,19 +237,19 @@ class Feed:
 
 
 def _decode_around(
-    part: Range, directory: Directory, state: DecodeState, held: Held
+    part: Range, directory: Directory, state: DecodeState, held: Held, *, side: Only
 ) -> tuple[Decoded, list[bytes]]:
     """Decode; when that fails, leave out the frames that fail alone."""
     try:
-        return decode(part.frames, directory, state, held), []
+        return decode(part.frames, directory, state, held, side), []
     except Exception:
         log.exception("decoding %s failed; looking for the frame", part.token)
     good, bad = [], []
     for item in part.frames:
         try:
-            decode([item], directory, state, held)
+            decode([item], directory, state, held, side)
         except Exception:
             bad.append(item[1])
         else:
             good.append(item)
-    return decode(good, directory, state, held), bad
+    return decode(good, directory, state, held, side), bad

@@ -5,17 +5,17 @@ quarantine are in the database with the counts, so the same frame is kept once h
 and stays here when it is decoded again while its sender is known by now (`held`). What waits is fed to the
 durable queue again, numbered, when its sender has an asset (`release`): decoding takes each number once.
 
-Who may say whose it is: `intake.strangers`. Only the watch process touches the files.
+Who may say whose it is: `intake.strangers`. Only the watch process touches the files. What was set aside
+(`intake.poison`) and is to be replayed takes the same way.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from django.db import DatabaseError, close_old_connections, transaction
@@ -23,19 +23,21 @@ from django.db.models import F, Sum
 
 from forestall.estate.models import Client
 from forestall.intake.decoded import Held, Stray
-from forestall.intake.envelope import decode_envelope, encode_envelope
+from forestall.intake.envelope import Only
+from forestall.intake.feeding_again import Appends, feed_again, next_block
 from forestall.intake.kept_frames import KeptFrames, pack_frame
-from forestall.intake.models import FeedBlock, Stranger
+from forestall.intake.models import Stranger
+from forestall.intake.poison import SetAside, list_set_aside, read_frames, throw_away, write_about
 from forestall.intake.route import Directory
 from forestall.intake.segments import START, Position
 from forestall.intake.values import OTHERS, REASON_MAX_CHARS, QueueFull, TryAgain
 from forestall.kernel.clock import from_ms, to_ms
+from forestall.kernel.errors import Trouble
 
 SENDERS_MAX = 2_000
 BYTES_MAX = 1 << 30
 SENDER_BYTES_MAX = 4 << 20
 SENDERS_PER_CALL_MAX = 200  # new or old, in one stretch of a queue; each costs a sync
-FRAMES_PER_BLOCK_MAX = 1 << 20
 SPANS_MAX = 100
 TIDY_EVERY = 30  # releases
 REASON_OF_OTHERS = "more senders than are kept apart, and those that made room for newer ones"
@@ -43,7 +45,6 @@ COUNTED = [
     "reason", "example", "first_at", "last_at", "records", "kept_records", "dropped_records", "dropped_bytes",
     "older_records", "older_bytes", "newer_bytes", "generation", "spans",
 ]  # fmt: skip
-FEED_BYTES = 8 << 20  # appended before it is waited for
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +60,11 @@ class Room:
     sender_bytes: int = SENDER_BYTES_MAX
 
 
-class Appends(Protocol):
-    """Where frames are fed to again (`intake.queue.QueueWriter`)."""
-
-    def append(self, frame: bytes) -> "Future[None]":
-        """The future's result comes when it is durable. Raises QueueFull."""
-        ...
-
-
 class Quarantine:
     """Used by both threads of the pump."""
 
-    def __init__(self, directory: Path, queue: Appends, *, room: Room = Room()) -> None:
+    def __init__(self, directory: Path, queue: Appends, *, poison: Path, room: Room = Room()) -> None:
+        self._poison = poison
         self._files = KeptFrames(directory)
         self._queue = queue
         self._room = room
@@ -126,10 +120,13 @@ class Quarantine:
         good, by queue. Raises TryAgain.
         """
         with self._lock, _Database():
-            rows = list(Stranger.objects.exclude(sender=OTHERS).order_by("block", "first_at"))
-            for row in rows:
-                if row.state == Stranger.FEEDING and not self._feed(row):
-                    return  # later numbers must not pass it
+            rows = list(Stranger.objects.exclude(sender=OTHERS).order_by("first_at"))
+            replays = [one for one in list_set_aside(self._poison) if one.about.replay]
+            if not self._finish(rows, replays):
+                return
+            for one in replays:
+                if not one.about.block and not self._replay(one):
+                    return
             for row in rows:
                 if row.state == Stranger.RELEASED and row.released_at is not None:
                     if directory.loaded_at_ms <= (released_ms := to_ms(row.released_at)):
@@ -150,6 +147,14 @@ class Quarantine:
             self._released += 1
             if self._released % TIDY_EVERY == 1:  # a client that was deleted leaves nothing behind
                 self._files.sweep(set(Stranger.objects.values_list("pk", flat=True)))
+
+    def _finish(self, rows: Sequence[Stranger], replays: Sequence[SetAside]) -> bool:
+        """Finish what was begun, in order: later numbers must not pass it."""
+        begun: list[tuple[int, Callable[[], bool]]] = [
+            (row.block or 0, partial(self._feed, row)) for row in rows if row.state == Stranger.FEEDING
+        ]
+        begun += [(one.about.block, partial(self._replay, one)) for one in replays if one.about.block]
+        return all(feed() for _, feed in sorted(begun, key=lambda pair: pair[0]))
 
     def _load(self) -> None:
         held: dict[str, dict[tuple[str, str], list[tuple[Position, Position]]]] = {}
@@ -231,31 +236,14 @@ class Quarantine:
     def _begin(self, row: Stranger) -> bool:
         """Give the row its numbers, then feed it."""
         with transaction.atomic():
-            blocks, _ = FeedBlock.objects.select_for_update().get_or_create(id=1)
-            row.block, blocks.next = blocks.next, blocks.next + 1
-            blocks.save()
-            row.state = Stranger.FEEDING
+            row.block, row.state = next_block(), Stranger.FEEDING
             row.save(update_fields=["block", "state"])
         return self._feed(row)
 
     def _feed(self, row: Stranger) -> bool:
         """Feed all of the row's frames; False when the queue has no room, then all of it comes again."""
-        first = (row.block or 0) * FRAMES_PER_BLOCK_MAX + 1
-        waiting: list[Future[None]] = []
-        size = lost = 0
         try:
-            for number, frame in enumerate(self._frames(row), first):
-                try:
-                    fed = encode_envelope(msgspec.structs.replace(decode_envelope(frame), again=number))
-                except ValueError:
-                    lost += 1
-                    continue
-                waiting.append(self._queue.append(fed))
-                size += len(fed)
-                if size >= FEED_BYTES:
-                    _wait(waiting)
-                    waiting, size = [], 0
-            _wait(waiting)
+            lost = feed_again(self._queue, self._frames(row), block=row.block or 0)
         except QueueFull as error:
             log.warning("what waits of %s cannot be fed now: %s", row.sender, error)
             return False
@@ -265,6 +253,28 @@ class Quarantine:
         row.fed_times += 1
         row.state, row.block = Stranger.DONE, None
         self._empty(row)
+        return True
+
+    def _replay(self, one: SetAside) -> bool:
+        """Feed what was set aside; False when the queue has no room, then all of it comes again."""
+        path = self._poison / f"{one.name}.frames"
+        about = one.about
+        if not about.block:
+            about = msgspec.structs.replace(about, block=next_block())
+            write_about(path, about)
+        try:
+            frames = read_frames(self._poison, one.name)
+            lost = feed_again(self._queue, frames, block=about.block, only=_side(about.side))
+        except QueueFull as error:
+            log.warning("what was set aside cannot be fed now: %s", error)
+            return False
+        except Trouble as trouble:
+            log.error("%s is not replayed: %s", one.name, trouble)
+            write_about(path, msgspec.structs.replace(about, replay=False, block=0))
+            return True
+        if lost:
+            log.error("%d frames of %s are no frames, and were thrown away", lost, one.name)
+        throw_away(self._poison, one.name)
         return True
 
     def _frames(self, row: Stranger) -> Iterable[bytes]:
@@ -291,8 +301,8 @@ class _Database:
         close_old_connections()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DatabaseError):
-            raise TryAgain(f"the database: {error}") from error
+        if isinstance(error, DatabaseError | OSError):
+            raise TryAgain(f"the database or the disk: {error}") from error
 
 
 def _row_of(key: _Key) -> Stranger:
@@ -359,6 +369,5 @@ def _is_passed(row: Stranger, passed: Mapping[str, Position]) -> bool:
     )
 
 
-def _wait(futures: list["Future[None]"]) -> None:
-    for future in futures:
-        future.result()
+def _side(name: str) -> Only:
+    return "judge" if name == "judge" else "store" if name == "store" else ""

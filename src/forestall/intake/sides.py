@@ -77,7 +77,8 @@ class Handing:
     def give(self, part: Range, decoded: Decoded) -> None:
         """The judge side has done a range."""
         with self.news:
-            self._handed.append(_Handed(part, decoded))
+            if not decoded.sided:
+                self._handed.append(_Handed(part, decoded))
             self.judged[part.queue] = QueuePlace(*part.end, state=decoded.state)
             self.news.notify_all()
 
@@ -173,12 +174,14 @@ class JudgeRun:
         if part is None:
             self._behind.pop(queue, None)
             return
-        decoded, bad = self._feed.decode(part, place.state)
+        decoded, bad = self._feed.decode(part, place.state, side="judge")
         if bad:
             self._feed.set_aside(part, bad, "it could not be decoded")
         if decoded.snapshots:
-            self._feed.attempt(lambda: self._side.snapshots(decoded.snapshots), part, "the configurations")
-        self._feed.attempt(lambda: self._side.step(decoded), part, "the judge")
+            self._feed.attempt(
+                lambda: self._side.snapshots(decoded.snapshots), part, "the configurations", side="judge"
+            )
+        self._feed.attempt(lambda: self._side.step(decoded), part, "the judge", side="judge")
         now_ms = self._feed.now_ms()
         for one in decoded.rejected:
             self._feed.tell(replace(one, at_ms=one.at_ms or now_ms))
@@ -276,12 +279,13 @@ class StoreRun:
         if part is None:
             return False
         if decoded is None:
-            decoded, _ = self._feed.decode(part, place.state)  # the judge side sets aside what cannot be
+            # the judge side sets aside what cannot be decoded
+            decoded, _ = self._feed.decode(part, place.state, side="store")
         if len(decoded.logs) or len(decoded.samples):
             self._handing.stored[queue] = QueuePlace(*place.at, state=place.state, intended=part.end)
             self.save()
             taken = decoded
-            self._feed.attempt(lambda: self._side.write(taken, part.token), part, "the store")
+            self._feed.attempt(lambda: self._side.write(taken, part.token), part, "the store", side="store")
         self._handing.stored[queue] = QueuePlace(*part.end, state=decoded.state)
         self._dirty = True
         return True

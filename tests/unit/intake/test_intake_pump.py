@@ -248,7 +248,7 @@ def test_what_the_store_refuses_is_set_aside_and_the_rest_goes_on(tmp_path: Path
         stage.put(line("good"))
         until(lambda: stage.store.messages == ["good"])
         until(lambda: len(stage.rejected) == 1)
-    (kept,) = (tmp_path / "poison").iterdir()
+    (kept,) = (tmp_path / "poison").glob("*.frames")
     assert msgspec.msgpack.decode(kept.read_bytes()) == [line("bad")]
     assert "no such column" in stage.rejected[0].reason
     assert kept.name in stage.rejected[0].reason
