@@ -42,6 +42,7 @@ class Watch:
         from forestall.estate.tenancy import system_scope
         from forestall.intake.actions import record_rejections
         from forestall.intake.pump import Pump
+        from forestall.intake.quarantine import Quarantine
         from forestall.intake.queries import load_directory
         from forestall.intake.queue import QueueWriter
         from forestall.judge.judge import Judge
@@ -73,6 +74,7 @@ class Watch:
             jobs.append((archiving.JOB, archiving.expected_ms(found.config.backup)))
         self.judging = Judging(Judge(book), Road(StoreReader(self.store, book.texts)), self.clock, jobs=jobs)
         self.storing = Storing(self.store)
+        self.quarantine = Quarantine(found.data.quarantine, self.queue, poison=found.data.queue / "poison")
         self.pump = Pump(
             found.data.queue,
             judge=self.judging,
@@ -81,6 +83,7 @@ class Watch:
             clock=self.clock,
             reject=record_rejections,
             on_failure=self._give_up,
+            quarantine=self.quarantine,
         )
         self.listeners = Listeners(found, self.queue, self.clock, reject=self.pump.tell)
         self.numbers: dict[str, Any] = {}
