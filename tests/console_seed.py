@@ -45,6 +45,7 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
     from forestall.alerts.actions import open_window
     from forestall.alerts.channels import create_channel
     from forestall.estate.actions import add_asset, add_client, add_contact, add_probe, add_site
+    from forestall.intake.heartbeats import Heard, add_heartbeat, note_ping
 
     names = ("Fairway Motors", "Harbor Credit Union", "Dunmore Clinic", "Juniper Hotels", "Alder Dental")
     found = Seeded()
@@ -62,11 +63,20 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
             parent=firewall.pk, addresses=["10.4.0.9"], tags=["production"], notes="Second shelf, left.",
         )  # fmt: skip
         add_probe(EVERYTHING, asset=firewall, kind="icmp", target="10.4.0.1")
+        beat = add_heartbeat(EVERYTHING, asset=server, name="nightly backup")
+        note_ping(beat.pk, Heard(kind="fail", at=now - timedelta(hours=3), peer="10.4.0.9", status=2,
+                                 agent="curl/8", body=b"disk full"))  # fmt: skip
         web = add_asset(EVERYTHING, client=client.pk, name=f"www.{prefix}.example", kind="website")
         if name == names[0]:
-            found.ids |= {"client": client.pk, "site": site.pk, "asset": server.pk, "website": web.pk}
+            found.ids |= {
+                "client": client.pk,
+                "site": site.pk,
+                "asset": server.pk,
+                "website": web.pk,
+                "heartbeat": beat.pk,
+            }
         if name == names[1]:
-            found.foreign |= {"client": client.pk, "site": site.pk, "asset": server.pk}
+            found.foreign |= {"client": client.pk, "site": site.pk, "asset": server.pk, "heartbeat": beat.pk}
     create_channel(
         EVERYTHING, notifier="webhook", title="On call",
         given={"url": "http://127.0.0.1:9/", "secret": "shared", "allow_private": True}, now=now,

@@ -14,6 +14,7 @@ from forestall.estate.enrolment import enrol_collector, make_enrolment_token
 from forestall.estate.models import Client, Tag
 from forestall.estate.values import Role
 from forestall.findings.models import Finding, Override
+from forestall.intake.heartbeats import add_heartbeat
 from forestall.intake.models import RejectedInput
 from forestall.judge.values import State
 from forestall.kernel.clock import to_ms
@@ -43,6 +44,7 @@ def make_world(now: datetime) -> World:
     asset.tags.add(tag)
     contact = add_contact(EVERYTHING, client=other.pk, name="Pat Ames", email="pat@client.example")
     probe = add_probe(EVERYTHING, asset=asset, kind="icmp", target="10.4.0.1")
+    heartbeat = add_heartbeat(EVERYTHING, asset=asset, name="nightly")
     enrolment, _ = make_enrolment_token(EVERYTHING, client=other.pk)
     _, secret = make_enrolment_token(EVERYTHING, client=other.pk)
     collector = enrol_collector(
@@ -86,6 +88,7 @@ def make_world(now: datetime) -> World:
             "tag": tag.pk,
             "contact": contact.pk,
             "probe": probe.pk,
+            "heartbeat": heartbeat.pk,
             "enrolment_token": enrolment.pk,
             "collector": collector.id,
             "person": person.pk,

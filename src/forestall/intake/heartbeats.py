@@ -202,3 +202,21 @@ def _note(scope: Scope, what: str, row: Heartbeat, body: dict[str, str]) -> None
         body=body,
         at=timezone.now(),
     )
+
+
+def state_of(row: Heartbeat, now: datetime) -> str:
+    """How it stands: waiting (never heard), failed, late, running, in_time."""
+    if row.began_at is not None and now - row.began_at > timedelta(seconds=row.grace_s):
+        return "late"
+    if row.pinged_at is None:
+        return "waiting" if row.began_at is None else "running"
+    if now - row.pinged_at > timedelta(seconds=row.period_s + row.grace_s):
+        return "late"
+    if row.failed_at == row.pinged_at:
+        return "failed"
+    return "running" if row.began_at is not None else "in_time"
+
+
+def address_of(row: Heartbeat, base: str) -> str:
+    """Where it pings; whoever knows it can ping."""
+    return f"{base.rstrip('/')}/ping/{secret_of(row)}"

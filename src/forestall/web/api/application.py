@@ -5,7 +5,17 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from forestall import __version__
-from forestall.web.api import alerts, collectors, configs, estate, findings, installation, people, telemetry
+from forestall.web.api import (
+    alerts,
+    collectors,
+    configs,
+    estate,
+    findings,
+    heartbeats,
+    installation,
+    people,
+    telemetry,
+)
 from forestall.web.api import tickets as ticket_routes
 from forestall.web.api.auth import May
 from forestall.web.api.problems import CONTENT_TYPE, install
@@ -29,6 +39,7 @@ install(api)
 for router in (
     estate.router,
     collectors.router,
+    heartbeats.router,
     telemetry.router,
     configs.router,
     findings.router,

@@ -14,6 +14,7 @@ from forestall.estate.models import Client
 from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
 from forestall.findings import queries as findings
+from forestall.intake.heartbeats import list_heartbeats, state_of
 from forestall.judge.values import State
 from forestall.kernel.clock import to_ms
 from forestall.kernel.errors import Trouble
@@ -267,6 +268,7 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "probes": queries.list_probes(scope, asset=row.pk),
             "probe_kinds": list(load(PROBES)),
             "collectors": queries.list_collectors(scope, client=row.client_id),
+            "heartbeats": [(one, state_of(one, now)) for one in list_heartbeats(scope, asset=row.pk)],
             "children": queries.children_of(scope, row),
             "timeline": timeline,
             "tickets": own_tickets,

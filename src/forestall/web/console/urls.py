@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import require_POST as post
 
-from forestall.web.console import desk, installation, overview
+from forestall.web.console import desk, heartbeats, installation, overview
 from forestall.web.live import events
 
 urlpatterns = [
@@ -19,6 +19,9 @@ urlpatterns = [
     path("assets/<str:asset>/", overview.asset_page, name="asset"),
     path("assets/<str:asset>/series", overview.series, name="series"),
     path("assets/<str:asset>/change/<str:what>", post(overview.asset_change), name="asset-change"),
+    path("assets/<str:asset>/heartbeats/add", post(heartbeats.heartbeat_add), name="heartbeat-add"),
+    path("heartbeats/<str:heartbeat>/", heartbeats.heartbeat_page, name="heartbeat"),
+    path("heartbeats/<str:heartbeat>/remove", post(heartbeats.heartbeat_remove), name="heartbeat-remove"),
     path("findings/", desk.finding_list, name="findings"),
     path("findings/<str:finding>/", desk.finding_page, name="finding"),
     path("alerts/", desk.alert_list, name="alerts"),
