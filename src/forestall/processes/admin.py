@@ -20,6 +20,7 @@ from forestall.processes.admin_common import (
     shell_scope,
     show,
 )
+from forestall.processes.admin_heartbeats import heartbeat_group
 from forestall.processes.admin_people import channel_group, token_group, user_group
 from forestall.processes.setup import installation
 
@@ -36,6 +37,7 @@ for name, group in (
     ("site", site_group),
     ("asset", asset_group),
     ("probes", probe_group),  # `forestall probe` asks one now
+    ("heartbeat", heartbeat_group),
     ("user", user_group),
     ("token", token_group),
     ("channel", channel_group),
