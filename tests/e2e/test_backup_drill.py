@@ -62,7 +62,9 @@ class Talker:
 
 
 def numbers(place: Installation, where: str = "message LIKE 'number %'") -> list[int]:
-    found = place.desk.ask(SEARCH.format(port=place.port("store"), what="message", table="logs", where=where))
+    found = place.desk.ask(
+        SEARCH.format(port=place.port("store"), what="message", table="lines", where=where)
+    )
     return [int(message.split()[1]) for message in found]
 
 

@@ -40,7 +40,7 @@ STAGE = "backup-"
 # In the data directory, but not in a backup: what is of this machine, of this moment, or taken on its own.
 LEFT_OUT = frozenset(
     {
-        *("run", "agent", "telemetry", "queue", "secret", "evidence", "backups", "lost+found"),
+        *("run", "agent", "telemetry", "queue", "quarantine", "secret", "evidence", "backups", "lost+found"),
         *("forestall.db", "forestall.db-wal", "forestall.db-shm", "ballast", ".restoring"),
     }
 )
@@ -137,9 +137,9 @@ def _take_flow(
 ) -> tuple[list[Taken], list[Frozen]]:
     """Link queues, cursors and telemetry as of one instant. Without telemetry nothing needs to rest."""
     if days == 0:
-        return _link_queue(data.queue, links), []
+        return [*_link_queue(data.queue, links), *_link_quarantine(data, links)], []
     with at_rest(data.queue / "cursors", wait_s=REST_WAIT_S):
-        queue = _link_queue(data.queue, links)
+        queue = [*_link_queue(data.queue, links), *_link_quarantine(data, links)]
         return queue, freeze(store, data.telemetry, name, days=days)
 
 
@@ -178,6 +178,16 @@ def _link_queue(root: Path, links: Path) -> list[Taken]:
             if owner == queue and number <= mark.segment:
                 size = mark.offset if number == mark.segment else path.stat().st_size
                 taken.append(Taken(f"queue/{queue}/{path.name}", path, size))
+    return taken
+
+
+def _link_quarantine(data: DataDir, links: Path) -> list[Taken]:
+    """Hard links of what waits in quarantine; how much of a file counts is said by the database, later."""
+    taken = []
+    for path in sorted(data.quarantine.glob("*")):
+        place = links / "quarantine" / path.name
+        if path.is_file() and _link(path, place):
+            taken.append(Taken(f"quarantine/{path.name}", place, place.stat().st_size))
     return taken
 
 

@@ -1,4 +1,4 @@
-"""Commands of keeping: backup and restore of Forestall itself, the recovery key."""
+"""Commands of keeping: backup and restore of Forestall itself, the recovery key, deletion of a client."""
 
 import json
 import sys
@@ -9,7 +9,8 @@ import typer
 
 from forestall.kernel.errors import Trouble
 from forestall.kernel.words import say_bytes
-from forestall.processes.admin_common import Data, Json, ask_secret, shell_scope
+from forestall.processes.admin import client_group
+from forestall.processes.admin_common import Data, Json, ask_secret, client_called, shell_scope
 from forestall.processes.archiving import make_backup
 from forestall.processes.setup import Installation, installation, locate, start_django
 
@@ -124,6 +125,65 @@ def recovery_key(
     append("installation.recovery_key_made", actor=shell_scope().actor, body={}, at=timezone.now())
     print(text)
     print("Keep it off this machine: nothing else opens the keys in backups from now on.", file=sys.stderr)
+
+
+@client_group.command("delete")
+def client_delete(
+    client: str,
+    confirm: Annotated[str, typer.Option(help="The client's name, typed out.")] = "",
+    wait: Annotated[bool, typer.Option(help="Until it is done; else the watch does it.")] = True,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Delete a client and everything of it, for good; it cannot be undone.
+
+    Example: forestall client delete "Alder Dental" --confirm "Alder Dental"
+    """
+    found = installation(data)
+    from django.utils import timezone
+
+    from forestall.keeping.actions import order_deletion
+    from forestall.processes.deleting import carry_out_one
+    from forestall.telemetry.client import Store
+
+    owner = client_called(client)
+    deletion = order_deletion(shell_scope(), owner.pk, confirm=confirm, now=timezone.now())
+    if wait:
+        store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
+        seq = carry_out_one(found, store, deletion)
+        said = f"deleted; its certificate is entry {seq} of the journal"
+    else:
+        seq, said = None, "ordered; it is carried out within minutes"
+    print(json.dumps({"client": owner.pk, "proof_seq": seq}) if as_json else said)
+    if not as_json:
+        print(f"export it with: forestall client deletion-proof {owner.pk}")
+
+
+@client_group.command("deletion-proof")
+def client_deletion_proof(
+    client: Annotated[str, typer.Argument(help="The identifier that it had.")],
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; else it is printed.")] = None,
+    data: Data = None,
+) -> None:
+    """The certificate that a client was deleted, with its proof from the journal, as JSON.
+
+    Example: forestall client deletion-proof 0H5T1V4Y9T13W alder.json
+    """
+    found = installation(data)
+    from django.utils import timezone
+
+    from forestall.keeping.certificate import certificate
+
+    directory = found.config.backup.directory or found.data.root / "backups"
+    document = certificate(shell_scope(), client.upper(), archives=Path(directory), now=timezone.now())
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    if file is None:
+        print(text, end="")
+        return
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise Trouble(f"{file} cannot be written: {error.strerror}", "Choose another place.") from error
 
 
 def _recovery_key(source: str) -> str:

@@ -91,9 +91,10 @@ class Watch:
 
     def run(self) -> None:
         """Until SIGTERM."""
+        keeping = (self._backup_loop, self._deletion_loop)
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__)
-            for loop in (self._desk_loop, self._own_loop, self._demo_loop, self._backup_loop)
+            for loop in (self._desk_loop, self._own_loop, self._demo_loop, *keeping)
         ]
         self.pump.start()
         for thread in threads:
@@ -205,6 +206,12 @@ class Watch:
 
         heard = self.judging.heard_jobs
         Archiving(self.found, lambda at_s: heard.update({JOB: int(at_s * 1000)})).run(self.stop)
+
+    def _deletion_loop(self) -> None:
+        """Delete the clients whose deletion was ordered."""
+        from forestall.processes.deleting import run
+
+        run(self.found, self.store, self.stop)
 
     def _turns(self) -> bool:
         return time.monotonic() - self.judging.turned_at < TURN_S and self.pump.failed is None
