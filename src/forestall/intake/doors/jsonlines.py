@@ -1,9 +1,9 @@
 """The door for JSON lines: whatever can post one object a line (Vector, Fluent Bit's http output, curl)."""
 
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, answer_json, refuse
-from forestall.intake.formats import Reading
 from forestall.intake.formats.jsonlines import names_of, read
 from forestall.intake.gate import admit, aside, note_refused, take, turn_away, unpack
+from forestall.intake.telling import tell_refused
 from forestall.kernel.clock import to_ms
 from forestall.kernel.plugins import Spec
 
@@ -16,7 +16,6 @@ SPEC = Spec(
 )
 PATHS = ("/insert/jsonline",)
 UNPACKED_MAX_BYTES = 64 << 20
-TOLD_MAX = 20
 
 
 async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
@@ -38,27 +37,9 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     note_refused(reading, admitted=admitted, request=request, desk=desk, door=SPEC.name)
-    return tell_refused(reading) if reading.refused_count else answer_json(200, {"accepted": _taken(reading)})
-
-
-def tell_refused(reading: Reading) -> DoorAnswer:
-    """What was wrong with which record; that the others are durable."""
-    content = {
-        "type": "about:blank",
-        "title": f"{reading.refused_count} records could not be used; {_taken(reading)} were taken",
-        "status": 400,
-        "detail": "Do not send the whole body again: only the records named here are missing.",
-        "accepted": _taken(reading),
-        "rejected_count": reading.refused_count,
-        "rejected": [
-            {"record": f"records[{one.place}]", "reason": one.reason} for one in reading.refused[:TOLD_MAX]
-        ],
-    }
-    return answer_json(400, content, **{"content-type": "application/problem+json"})
-
-
-def _taken(reading: Reading) -> int:
-    return len(reading.pushed.logs)
+    if reading.refused_count:
+        return tell_refused(reading)
+    return answer_json(200, {"accepted": len(reading.pushed.logs)})
 
 
 def _parameter(request: DoorRequest, name: str, header: str) -> str:
