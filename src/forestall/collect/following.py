@@ -2,8 +2,9 @@
 
 A file is known by device, inode and a digest of its first bytes. A rotated file is read to its end, and is
 followed until nobody has written to it for a while (a daemon writes on to the renamed file until it is told
-to reopen); so are whole generations that came and went unseen. After copytruncate the rest is found in the
-copy, by its first bytes. A line without its end waits for it. No clock of its own; source: logrotate(8).
+to reopen); so are whole generations that came and went unseen, also of a file that was never seen itself.
+After copytruncate the rest is found in the copy, by its first bytes. A line without its end waits for it.
+No clock of its own; source: logrotate(8).
 """
 
 import gzip
@@ -13,6 +14,7 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +26,7 @@ QUIET_S = 30.0
 PLACES_MAX = 12
 MISSED_MAX = 3
 SIBLINGS_MAX = 500
+MTIME_COARSE_NS = 20_000_000  # a file's time may be a tick of the kernel older than the clock
 _ROTATED = re.compile(r"[.-]\d[\dTZ:._-]*?(\.gz)?")
 
 Place = dict[str, Any]  # device, inode, offset, head (bytes), digest, mtime_ns: as kept in JSON
@@ -58,10 +61,14 @@ def follow(
     most_bytes: int,
     most_lines: int,
     now_s: float,
+    since_ns: int | None = None,
 ) -> Followed:
     """What was added to a file since `places` (none: it was never read; then `from_start` says whether all
-    of it is new). `most_bytes` is at least LINE_MAX_BYTES. Raises PermissionError."""
+    of it is new, and with `since_ns`, when it was looked for last, what was rotated away since is new, too).
+    `most_bytes` is at least LINE_MAX_BYTES. Raises PermissionError."""
     result = Followed()
+    if not places and from_start and since_ns is not None:
+        places = _unseen(path, since_ns)
     try:
         file: IO[bytes] | None = path.open("rb")
     except FileNotFoundError:
@@ -119,6 +126,21 @@ def _chain(
     if _is_at(last, state):  # copytruncate: the rest is in a copy, or gone
         places[-1] = last | {"inode": located.inode, "device": located.device} if located else {}
     return [*filter(None, places), *between, _begin(state.st_dev, state.st_ino)]
+
+
+def _unseen(path: Path, since_ns: int) -> list[Place]:
+    """The generations of a file, oldest first, that were made and rotated away since it was looked for."""
+    after_ns = since_ns - MTIME_COARSE_NS
+    new = [one for one in _siblings(path) if one.rotated and one.mtime_ns >= after_ns]
+    return [_begin(one.device, one.inode) for one in sorted(new, key=lambda one: one.mtime_ns)]
+
+
+def original(path: Path, name: str) -> str | None:
+    """The name before a rotation (`app.log` of `app.log.1.gz`) when it is one that `name` matches."""
+    for at in range(1, len(path.name)):
+        if _ROTATED.fullmatch(path.name[at:]) and fnmatchcase(path.name[:at], name):
+            return path.name[:at]
+    return None
 
 
 def _begin(device: int, inode: int) -> Place:

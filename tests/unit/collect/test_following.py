@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from forestall.collect.following import FIRST_BYTES, LINE_MAX_BYTES, Place, follow
+from forestall.collect.host import log_files
 from forestall.collect.host.log_files import record
+from forestall.collect.viewing import View
 
 
 class Reader:
@@ -116,6 +118,47 @@ def test_whole_generations_that_came_and_went_unseen(log: Path, compress: bool) 
     for _ in range(3):
         reader.look()
     assert reader.lines == writer.lines
+
+
+@pytest.mark.parametrize("way", ["renamed", "renamed and made again", "compressed"])
+def test_a_file_that_is_made_and_rotated_away_between_two_looks(tmp_path: Path, way: str) -> None:
+    """Its generations of before are not new; each line comes once."""
+    directory = tmp_path / "var/log"
+    directory.mkdir(parents=True)
+    old = directory / "app.log.2"
+    old.write_text("of last week\n")
+    age(old, 86_400)
+    kept: dict[str, object] = {}
+    lines: list[str] = []
+
+    def look(later_s: int = 0) -> None:
+        nonlocal kept
+        now_ms = time.time_ns() // 1_000_000 + later_s * 1000
+        settings = {"more": ["var/log/app*.log"]}
+        reading = log_files.look(
+            View(now_ms=now_ms, steady_s=1.0, root=tmp_path, kept=kept, settings=settings)
+        )
+        lines.extend(record.message for record in reading.logs)
+        kept = kept if reading.keep is None else reading.keep
+
+    look()
+    log = directory / "app.log"
+    writer = Writer(log)
+    writer.write(5)
+    rotated = log.rename(directory / "app.log.1")
+    if way == "renamed and made again":
+        writer.write(3)
+    if way == "compressed":
+        packed = directory / "app.log.1.gz"
+        packed.write_bytes(gzip.compress(rotated.read_bytes()))
+        shutil.copystat(rotated, packed)
+        rotated.unlink()
+    for later_s in (1, 2, 40, 42, 80):
+        look(later_s)
+    assert lines == writer.lines
+    writer.write(2)
+    look(90)
+    assert lines == writer.lines
 
 
 def test_a_line_without_its_end_waits_and_is_taken_when_its_file_is_done_with(log: Path) -> None:

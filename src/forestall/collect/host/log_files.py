@@ -4,11 +4,13 @@ import calendar
 import os
 import re
 import time
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from forestall.collect.following import LINE_MAX_BYTES, follow
+from forestall.collect.following import LINE_MAX_BYTES, MTIME_COARSE_NS, follow, original
 from forestall.collect.host.journald import journal_files
 from forestall.collect.viewing import Reading, View
 from forestall.kernel.observations import LogRecord
@@ -30,6 +32,7 @@ FILES = ("var/log/dpkg.log", "var/log/dnf.log", "var/log/yum.log")
 BYTES_A_LOOK = 2 << 20
 LINES_A_LOOK = 10_000
 FILES_MAX = 200
+ROTATED_MAX = 2_000
 AT_MAX_MS = 1 << 52
 MONTHS = frozenset(calendar.month_abbr[1:])
 FACILITIES = {"auth": 10, "secure": 10, "kern": 0, "mail": 2, "cron": 9, "daemon": 3}
@@ -46,7 +49,8 @@ _TAG = re.compile(r"(?P<source>[^\s:\[]{1,128})(?:\[(?P<pid>\d{1,20})\])?: ?(?P<
 
 
 def look(view: View) -> Reading:
-    """New lines of every file. `kept`: the patterns that were followed, and the places of each path."""
+    """New lines of every file. `kept`: the patterns that were followed, the places of each path, and when
+    these two last changed: a file that was made since, and rotated away unseen, is read as well."""
     patterns = [*FILES, *(pattern.lstrip("/") for pattern in view.settings.get("more", []))]
     if not any(os.access(path, os.R_OK) for path in journal_files(view.root)):
         patterns = [*JOURNAL_TOO, *patterns]
@@ -58,6 +62,13 @@ def look(view: View) -> Reading:
     gone = [Path(name) for name in before if Path(name) not in paths]  # rotated away: the rest is read
     wanted = [str(view.root / pattern) for pattern in patterns]
     chosen += [path for path in gone if any(map(path.match, wanted))][: FILES_MAX - len(chosen)]
+    looked_ms: int | None = view.kept.get("looked_ms")
+    since_ns = None if looked_ms is None else looked_ms * 1_000_000
+    if since_ns is not None:
+        unseen = _rotated_unseen(
+            view.root, [one for one in patterns if one in known], paths, since_ns=since_ns
+        )
+        chosen += sorted(unseen - set(chosen))[: FILES_MAX - len(chosen)]
     share = (max(LINE_MAX_BYTES, BYTES_A_LOOK // max(1, len(chosen))), LINES_A_LOOK // max(1, len(chosen)))
     for path in chosen:
         try:
@@ -68,6 +79,7 @@ def look(view: View) -> Reading:
                 most_bytes=share[0],
                 most_lines=max(1, share[1]),
                 now_s=view.now_ms / 1000,
+                since_ns=since_ns,
             )
         except OSError as error:
             reading.logs += _refused(view, path, error)
@@ -77,9 +89,25 @@ def look(view: View) -> Reading:
             files[str(path)] = found.places
         reading.more = reading.more or found.more
         reading.logs += [record(line, path.stem, view.now_ms) for line in found.lines]
-    kept = {"patterns": patterns, "files": files}
-    reading.keep = kept if kept != view.kept else None
+    if looked_ms is None or reading.logs or (patterns, files) != (known, before):
+        reading.keep = {"patterns": patterns, "files": files, "looked_ms": view.now_ms}
     return reading
+
+
+def _rotated_unseen(
+    root: Path, patterns: Sequence[str], paths: Collection[Path], *, since_ns: int
+) -> set[Path]:
+    """Files with rotated generations that were written since and are not followed by their own names."""
+    found = set()
+    for pattern in patterns:
+        for path in islice(root.glob(f"{pattern}*"), ROTATED_MAX):
+            name = original(path, pattern.rpartition("/")[2]) if path not in paths else None
+            try:
+                if name and path.stat().st_mtime_ns >= since_ns - MTIME_COARSE_NS:
+                    found.add(path.with_name(name))
+            except OSError:  # renamed at this moment: it has its new name at the next look
+                continue
+    return found
 
 
 def _refused(view: View, path: Path, error: OSError) -> list[LogRecord]:
