@@ -1,5 +1,6 @@
 """A real agent and a real server: enrolled, killed, cut off, rotated under; every line arrives once."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.daemons import free_port
 from forestall.collect.agent.enrol import enrol
-from forestall.collect.agent.identity import Identity, read_identity
+from forestall.collect.agent.identity import Identity, new_key, read_identity, write_identity
+from forestall.collect.agent.sending import KEY_LIVES_S, NEW_KEY
 from forestall.collect.agent.sign import sign
 from forestall.intake.envelope import decode_envelope
 from forestall.intake.queue import START, QueueReader
@@ -150,10 +153,57 @@ def test_killed_cut_off_and_rotated_under_it_delivers_every_line_once(tmp_path: 
     assert sum(batch.dropped for batch in batches(data)) == 0
 
 
+def test_an_agent_renews_its_key_by_itself_and_survives_a_crash_in_the_middle(tmp_path: Path) -> None:
+    """After 90 days; the old key opens nothing then. A crash may come before or after the server was told."""
+    data, home, log = tmp_path / "data", tmp_path / "agent", tmp_path / "app.log"
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    log.touch()
+
+    def write(first: int, count: int) -> None:
+        with log.open("a") as file:
+            for number in range(first, first + count):
+                file.write(f"2026-11-23T10:00:00+00:00 here counter[1]: line {number}\n")
+
+    def key() -> str:
+        return read_identity(home).key
+
+    with server(data, port) as token:
+        first = enrol(home, url=url, token=token)
+        (home / "agent.toml").write_text(f'[look.log_files]\nmore = ["{log}"]\n')
+        with agent(home):
+            until(lambda: any(part.snapshots for part in parts(data)), "it sends")
+            assert key() == first.key, "a fresh key is not renewed"
+        write_identity(home, replace(first, key_since_s=time.time() - KEY_LIVES_S - 1))
+        with agent(home):
+            until(lambda: key() != first.key, "a key of 90 days is renewed")
+            write(0, 5)
+            until(lambda: len(lines(data)) >= 5, "lines arrive under the new key")
+        assert not (home / NEW_KEY).exists()
+        assert post(url, first, batch_of(1 << 52)).status_code == 401, "the old key opens nothing"
+
+        second = read_identity(home)
+        told = new_key(second, now_s=time.time())  # the server has it, and then the agent was killed
+        body = json.dumps({"public_key": told.public_key}).encode()
+        assert post(url, second, body, path="/agent/v1/rotate", encoding="identity").is_success
+        write_identity(home, told, name=NEW_KEY)
+        with agent(home):
+            until(lambda: key() == told.key, "the key that the server knows is taken")
+            write(5, 5)
+            until(lambda: len(lines(data)) >= 10, "lines arrive after it")
+
+        untold = new_key(told, now_s=time.time())  # killed before the server was told
+        write_identity(home, untold, name=NEW_KEY)
+        with agent(home):
+            until(lambda: key() == untold.key, "the server is told of it")
+            write(10, 5)
+            until(lambda: len(lines(data)) >= 15, "lines arrive after it")
+    assert lines(data) == [f"line {number}" for number in range(15)]
+
+
 def post(url: str, identity: Identity, body: bytes, **changes: str) -> httpx.Response:
     at_ms = int(changes.get("at_ms", time.time_ns() // 1_000_000))
     key = Ed25519PrivateKey.generate() if "wrong_key" in changes else identity.private_key
-    path = "/agent/v1/observations"
+    path = changes.get("path", "/agent/v1/observations")
     signed = sign(key, collector=identity.collector, method="POST", path=path, body=body, at_ms=at_ms)
     headers = {"authorization": changes.get("authorization", signed), "content-encoding": "zstd"}
     headers |= {"content-encoding": changes["encoding"]} if "encoding" in changes else {}
