@@ -2,7 +2,8 @@
 
 A token's client is fixed; inside it the host that a record names decides the asset, else the token's asset,
 else (nobody named a host) the asset whose address the sender has. A listener that has no token knows its
-sender by address, as syslog does. What is about nobody who is known becomes strays, one a host.
+sender by address, and so the client, as syslog does. What is about nobody who is known becomes strays, one a
+host.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from forestall.kernel.columns import I64, U64, LogColumns, SampleColumns
 from forestall.kernel.errors import Rejected
 
 HOSTS_KEPT_MAX = 100  # unknown hosts of one frame that are kept apart; the rest are counted together
+RELAYS = frozenset(("traps",))  # whose hosts are hints: a host that is not known means the sender itself
 STRAY_FRAME_MAX_BYTES = 1 << 20
 
 
@@ -114,6 +116,7 @@ class _Router:
             self._peer = peer if isinstance(peer, Place) and peer.client == envelope.client else None
         else:
             self._peer = peer if isinstance(peer, Place) else None
+        self._client = envelope.client or (self._peer.client if self._peer else "")
         self._places: dict[str, Place | None] = {}
         self._strays: dict[str, None] = {}  # host names, in the order in which they came
 
@@ -123,7 +126,8 @@ class _Router:
             return self._places[host]
         found = self._find(host)
         sender = self._sender(host)
-        if self._work.is_held(self._envelope.client, sender):
+        by_address = "" if self._envelope.client else self._envelope.peer
+        if self._work.is_held(self._client, sender) or (by_address and self._work.is_held("", by_address)):
             found = None  # it was put into quarantine when this was decoded before
             self._places[host] = None
         elif found is None:
@@ -185,7 +189,7 @@ class _Router:
         why = self._why_not(host)
         for body in part_pushed(part, most=STRAY_FRAME_MAX_BYTES):
             held = decode_pushed(body)
-            frame = encode_envelope(_again(self._envelope, body))
+            frame = encode_envelope(_again(self._envelope, body, client=self._client))
             self._note(self._sender(host), why, len(held), frame=frame, example=_example(held))
 
     def _note(self, sender: str, reason: str, count: int, *, frame: bytes, example: str) -> None:
@@ -193,7 +197,7 @@ class _Router:
             self._envelope.transport,
             sender,
             reason,
-            client=self._envelope.client,
+            client=self._client,
             at_ms=self._envelope.received_at_ms,
             count=count,
             frame=frame,
@@ -203,29 +207,33 @@ class _Router:
     def _find(self, host: str) -> Place | None:
         directory = self._work.directory
         if not self._envelope.client:
-            return directory.place_of_host(host, self._peer) if host and self._peer else self._peer
+            if not host or not self._peer:
+                return self._peer
+            if self._envelope.transport in RELAYS:
+                return directory.place_of_host(host, self._peer)
+            return directory.place_of_known_host(host, client=self._client)
         if not host:
             return self._own or self._peer
         return directory.place_of_known_host(host, client=self._envelope.client) or self._own
 
     def _sender(self, host: str) -> str:
         """By what a person knows the stranger: the host that was named, else the address."""
-        named = host.replace("\0", "").strip()[:SENDER_MAX_CHARS] if self._envelope.client else ""
+        named = host.replace("\0", "").strip()[:SENDER_MAX_CHARS] if self._client else ""
         return named or self._envelope.peer
 
     def _why_not(self, host: str) -> str:
-        if not self._envelope.client:
+        if not self._client:
             return self._why
         if host:
             return f"no asset of this client is called {host}, or several are"
         return "nobody said which machine this is about: assign the sender, or bind its token to an asset"
 
 
-def _again(envelope: Envelope, body: bytes) -> Envelope:
+def _again(envelope: Envelope, body: bytes, *, client: str) -> Envelope:
     return Envelope(
         kind="pushed",
         received_at_ms=envelope.received_at_ms,
-        client=envelope.client,
+        client=client,
         collector="",
         peer=envelope.peer,
         body=body,

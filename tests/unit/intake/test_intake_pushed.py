@@ -127,11 +127,20 @@ def test_more_unknown_hosts_than_are_kept_apart_are_counted() -> None:
 
 def test_a_listener_without_tokens_knows_its_sender_by_address() -> None:
     pushed = Pushed(logs_of("", "switch-1", "who"), no_samples())
-    known = decoded(frame(pushed, client="", peer="10.0.0.5", door="snmp_traps"))
+    known = decoded(frame(pushed, client="", peer="10.0.0.5", door="traps"))
     assert known.logs.asset.tolist() == [to_number(asset) for asset in (SERVER, SWITCH, SERVER)]
-    unknown = decoded(frame(pushed, client="", peer="10.7.7.7", door="snmp_traps"))
-    assert {(s.door, s.client, s.sender) for s in unknown.strays} == {("snmp_traps", "", "10.7.7.7")}
+    unknown = decoded(frame(pushed, client="", peer="10.7.7.7", door="traps"))
+    assert {(s.door, s.client, s.sender) for s in unknown.strays} == {("traps", "", "10.7.7.7")}
     assert sum(s.count for s in unknown.strays) == 3
+
+
+def test_a_host_that_a_listener_names_is_known_or_waits() -> None:
+    pushed = Pushed(no_logs(), samples_of("switch-1", "who", ""))
+    known = decoded(frame(pushed, client="", peer="10.0.0.5", door="zabbix"))
+    assert known.samples.asset.tolist() == [to_number(SWITCH), to_number(SERVER)]
+    assert [(s.door, s.client, s.sender, s.count) for s in known.strays] == [("zabbix", ACME, "who", 1)]
+    again = decoded(known.strays[0].frame)
+    assert [(s.door, s.client, s.sender, s.count) for s in again.strays] == [("zabbix", ACME, "who", 1)]
 
 
 def test_times_in_the_future_are_the_time_of_receiving() -> None:

@@ -98,6 +98,41 @@ def version_of(data: bytes) -> int:
     return data[at + 2]
 
 
+def authority_of(data: bytes) -> tuple[bytes, bytes]:
+    """Of a v3 message: the engine that is the authority for it (b"": it asks for ours), and the user. Both
+    are what the message says, not checked. Raises NotTrap.
+
+    Source: RFC 3412 section 6, RFC 3414 section 2.4.
+    """
+    try:
+        _, at, _ = _element(data, 0)  # SNMPv3Message
+        for _ in range(2):  # its version, its header
+            _, start, length = _element(data, at)
+            at = start + length
+        _, at, _ = _element(data, at)  # the octets that hold the parameters of security
+        _, at, _ = _element(data, at)  # UsmSecurityParameters
+        found = []
+        for _ in range(4):  # engine, boots, time, user
+            _, start, length = _element(data, at)
+            found.append(data[start : start + length])
+            at = start + length
+    except IndexError as error:
+        raise NotTrap("an SNMPv3 message that cannot be read") from error
+    return found[0], found[3]
+
+
+def _element(data: bytes, at: int) -> tuple[int, int, int]:
+    """Tag, start and length of what an element holds. Raises IndexError."""
+    tag, length, start = data[at], data[at + 1], at + 2
+    if length & 0x80:
+        count = length & 0x7F
+        length = int.from_bytes(data[start : start + count], "big")
+        start += count
+    if start + length > len(data):
+        raise IndexError
+    return tag, start, length
+
+
 def read_trap(data: bytes) -> tuple[Trap, bytes]:
     """A v1 or v2c message, and the answer to it (b"" when it asks for none). Raises NotTrap."""
     from pyasn1.codec.ber import decoder, encoder

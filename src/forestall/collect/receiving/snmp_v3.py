@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from forestall.collect.parsers.snmp_trap import NotTrap, Trap, from_varbinds
+from forestall.collect.parsers.snmp_trap import NotTrap, Trap, authority_of, from_varbinds
 from forestall.kernel.errors import Trouble
 
 MESSAGES_MAX = 5_000
 USERS_MAX = 200
+ENGINE_MAX_BYTES = 32  # RFC 3411 section 5
 PASSPHRASE_MIN_CHARS = 8  # RFC 3414 section 11.2
 
 _AUTH = {
@@ -124,6 +125,10 @@ class _Outgoing:
         """Keep it, to be sent by the listener."""
         self.sent.append(bytes(message))
 
+    def get_timer_resolution(self) -> float:
+        """How many seconds a tick of the engine has; ours never ticks, it is renewed."""
+        return 0.5
+
 
 class Engine:
     """Reads v3 messages of these users."""
@@ -135,6 +140,8 @@ class Engine:
         self._outgoing = _Outgoing()
         self._found: list[tuple[Trap, Pending | None]] = []
         self._wrong = ""
+        self._introduced: set[tuple[bytes, bytes]] = set()
+        self._keys: dict[str, tuple[Any, Any]] = {}
 
     def read(self, data: bytes, address: tuple[Any, ...]) -> Said:
         """One message. Raises NotTrap, without what it says."""
@@ -148,6 +155,7 @@ class Engine:
         self._found.clear()
         self._outgoing.sent.clear()
         self._wrong = ""
+        self._introduce(*authority_of(data))
         place = udp.UdpTransportAddress(address[:2])
         try:
             self._engine.message_dispatcher.receive_message(self._engine, udp.DOMAIN_NAME, place, data)
@@ -195,7 +203,6 @@ class Engine:
         return list(self._outgoing.sent)
 
     def _renew(self) -> None:
-        from pysnmp.entity import config
         from pysnmp.entity.engine import SnmpEngine
         from pysnmp.proto.api import v1, v2c
         from pysnmp.proto.rfc1902 import OctetString
@@ -206,18 +213,44 @@ class Engine:
         (boots,) = engine.get_mib_builder().import_symbols("__SNMP-FRAMEWORK-MIB", "snmpEngineBoots")
         boots.syntax = boots.syntax.clone(max(1, int(time.time()) - _START_OF_BOOTS))
         engine.transport_dispatcher = self._outgoing
-        for user in self._users.values():
-            config.add_v3_user(
-                engine,
-                user.name,
-                getattr(config, _AUTH[user.auth]) if user.auth else config.USM_AUTH_NONE,
-                user.auth_passphrase or None,
-                getattr(config, _PRIVACY[user.privacy]) if user.privacy else config.USM_PRIV_NONE,
-                user.privacy_passphrase or None,
-            )
+        self._introduced.clear()
         kinds = (v1.TrapPDU.tagSet, v2c.SNMPv2TrapPDU.tagSet, v2c.InformRequestPDU.tagSet)
         engine.message_dispatcher.register_context_engine_id(b"", kinds, self._take)
         self._engine = engine
+
+    def _introduce(self, authority: bytes, name: bytes) -> None:
+        """Let the engine know a user of ours at the engine that a message names: keys differ with it."""
+        from pysnmp.entity import config
+        from pysnmp.proto.rfc1902 import OctetString
+
+        user = self._users.get(name.decode(errors="replace"))
+        if user is None or not authority or len(authority) > ENGINE_MAX_BYTES:
+            return
+        if (authority, name) in self._introduced:
+            return
+        self._introduced.add((authority, name))
+        auth = getattr(config, _AUTH[user.auth]) if user.auth else config.USM_AUTH_NONE
+        privacy = getattr(config, _PRIVACY[user.privacy]) if user.privacy else config.USM_PRIV_NONE
+        keys = self._keys.get(user.name)
+        if keys is None:  # a passphrase is hashed a million bytes long, so once
+            auth_key = config.AUTH_SERVICES[auth].hash_passphrase(user.auth_passphrase) if user.auth else None
+            privacy_key = (
+                config.PRIV_SERVICES[privacy].hash_passphrase(auth, user.privacy_passphrase)
+                if user.privacy
+                else None
+            )
+            keys = self._keys[user.name] = (auth_key, privacy_key)
+        config.add_v3_user(
+            self._engine,
+            user.name,
+            auth,
+            keys[0],
+            privacy,
+            keys[1],
+            securityEngineId=OctetString(authority),
+            authKeyType=config.USM_KEY_TYPE_MASTER,
+            privKeyType=config.USM_KEY_TYPE_MASTER,
+        )
 
     def _take(self, engine: Any, *arguments: Any) -> None:
         """What pysnmp calls for a message that it has checked: (message model, security model, name, level,
