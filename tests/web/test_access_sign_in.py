@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from allauth.core.context import request_context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import (
     format_hotp_value,
@@ -12,6 +13,7 @@ from allauth.mfa.totp.internal.auth import (
 )
 from django.core.cache import cache
 from django.test import Client as Browser
+from django.test import RequestFactory
 from django.utils import timezone
 
 from estate_factories import make_person
@@ -122,17 +124,42 @@ def test_who_left_is_out_at_once(person: Person) -> None:
     assert not sign_in(Browser(), person.email, PASSWORD)
 
 
-def test_a_second_factor_is_asked_for_and_its_secret_is_sealed(person: Person) -> None:
+def activate(somebody: Person, secret: str) -> None:
+    """Set up TOTP as its page does: in a request of who is signed in."""
     from allauth.mfa.totp.internal.auth import TOTP
 
+    request = RequestFactory().post("/accounts/2fa/totp/activate/")
+    request.user = somebody
+    with request_context(request):
+        TOTP.activate(somebody, secret)
+
+
+def code_of(secret: str) -> str:
+    return format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
+
+
+def test_a_second_factor_is_asked_for_and_its_secret_is_sealed(person: Person) -> None:
     secret = generate_totp_secret()
-    TOTP.activate(person, secret)
+    activate(person, secret)
     assert secret not in str(Authenticator.objects.get(user=person).data)
     browser = Browser(raise_request_exception=False)
     assert not sign_in(browser, person.email, PASSWORD), "the password alone is not enough"
     browser.post("/accounts/2fa/authenticate/", {"code": "000000"})
     assert "_auth_user_id" not in browser.session
-    counter = next(iter(yield_hotp_counters_from_time()))
-    browser.post("/accounts/2fa/authenticate/", {"code": format_hotp_value(hotp_value(secret, counter))})
+    browser.post("/accounts/2fa/authenticate/", {"code": code_of(secret)})
     assert "_auth_user_id" in browser.session
     assert Entry.objects.filter(kind="access.signed_in").count() == 1
+
+
+def test_a_second_factor_that_was_put_into_another_persons_row_does_not_open(person: Person) -> None:
+    """Who can write to the database, and has a second factor of their own, gets in nowhere with it."""
+    mallory = make_person("mallory@provider.example")
+    known = generate_totp_secret()
+    activate(mallory, known)
+    activate(person, generate_totp_secret())
+    moved = Authenticator.objects.get(user=mallory).data
+    Authenticator.objects.filter(user=person).update(data=moved)
+    browser = Browser(raise_request_exception=False)
+    sign_in(browser, person.email, PASSWORD)
+    browser.post("/accounts/2fa/authenticate/", {"code": code_of(known)})
+    assert "_auth_user_id" not in browser.session

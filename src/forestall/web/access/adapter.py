@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.stagekit import unstash_login
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.core.exceptions import ValidationError
@@ -13,8 +14,8 @@ from forestall.estate.access import note_sign_in
 from forestall.estate.lockout import LOCKED_FOR, forget_failures, locked_until, note_failure
 from forestall.estate.models import Person
 from forestall.estate.vault import open_sealed, seal
+from forestall.kernel.errors import Trouble
 
-TOTP_RECORD = "mfa"
 LOCKED = (
     f"Too many wrong passwords. Wait {LOCKED_FOR.seconds // 60} minutes, or ask a colleague for a link to"
     " choose a new one."
@@ -63,12 +64,24 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class MfaAdapter(DefaultMFAAdapter):
-    """What allauth asks of us around second factors."""
+    """What allauth asks of us around second factors. Each secret is sealed with the installation's key, which
+    is not in the database, and bound to its person: moved to somebody else's row it does not open."""
 
     def encrypt(self, text: str) -> str:
-        """Sealed with the installation's key, which is not in the database."""
-        return seal(None, TOTP_RECORD, text)
+        """The sealed form of a secret of the person whose request this is."""
+        return seal(None, _mfa_record(), text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        """The secret."""
-        return open_sealed(None, TOTP_RECORD, encrypted_text)
+        """The secret. Raises Trouble when it is another person's."""
+        return open_sealed(None, _mfa_record(), encrypted_text)
+
+
+def _mfa_record() -> str:
+    """Where the second factors of this request's person stand: of who is signed in, or is about to be."""
+    request = context.request
+    if request is not None and request.user.is_authenticated:
+        return f"mfa\0{request.user.pk}"
+    login = unstash_login(request, peek=True) if request is not None else None
+    if login is None:
+        raise Trouble("nobody is signing in here whose second factor it could be", "Sign in again.")
+    return f"mfa\0{login.user.pk}"
