@@ -104,7 +104,7 @@ def _is_next(work: Work, number: int) -> bool:
 def _take_syslog(work: Work, syslog: SyslogLines, envelope: Envelope, frame: bytes) -> None:
     """The lines of a known sender are parsed; those of another wait."""
     peer, at_ms = envelope.peer, envelope.received_at_ms
-    place = work.directory.place_of_peer(peer)
+    place = work.directory.place_of_sender(peer, envelope.names)
     try:
         if isinstance(place, Rejected) or work.is_held("", peer):
             offsets, lines = unpack_lines(envelope.body)

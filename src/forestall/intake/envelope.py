@@ -28,7 +28,8 @@ class Envelope(Struct, frozen=True, array_like=True):
 
     `observations`: `client` and `collector` are set by the door that checked the key; `body` is a zstd
     compressed msgpack `kernel.observations.Batch`.
-    `syslog`: `peer` is the sender's address, `transport` is `udp` or `tcp`; `body` is `pack_lines`.
+    `syslog`: `peer` is the sender's address, `transport` is `udp`, `tcp`, `tls` or `relp`; `names` are those
+    that its certificate proves; `body` is `pack_lines`.
     `pushed`: `client` is the token's, `asset` the asset that the token stands for ("": none); `transport` is
     the door; `body` is `intake.pushed.encode_pushed`. A listener that knows its sender by address alone
     leaves `client` empty.
@@ -45,6 +46,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     transport: Annotated[str, Meta(max_length=32)] = ""
     asset: Annotated[str, Meta(max_length=13)] = ""
     again: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
+    names: Annotated[tuple[Annotated[str, Meta(max_length=253)], ...], Meta(max_length=8)] = ()
     only: Only = ""
 
 

@@ -73,9 +73,10 @@ class QueueAccept:
         """Return when it is durable. Raises CannotTake, QueueBroken."""
         if isinstance(received, Received):
             kind, body, count = _SYSLOG, pack_lines(received.lines), len(received.lines)
+            names = received.names
         else:
             kind, body = _PUSHED, encode_pushed(as_pushed(received))
-            count = len(received.lines) + len(received.numbers)
+            count, names = len(received.lines) + len(received.numbers), ()
         frame = encode_envelope(
             Envelope(
                 kind=kind,
@@ -85,6 +86,7 @@ class QueueAccept:
                 peer=received.peer,
                 body=body,
                 transport=received.transport,
+                names=names,
             )
         )
         try:

@@ -5,7 +5,7 @@ inside that client the host name in the message may pick the asset (a relay send
 sender's own asset. Immutable: built by `intake.queries.load_directory`, replaced as a whole.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -60,6 +60,7 @@ class Directory:
         self._zones = dict(zones or {})
         self._places: dict[str, Place] = {}
         self._peers: dict[str, set[str]] = {}
+        self._named: dict[str, set[str]] = {}
         self._hosts: dict[tuple[str, str], set[str]] = {}
         for asset in assets:
             self._places[asset.id] = Place(
@@ -68,6 +69,8 @@ class Directory:
             for address in asset.addresses:
                 if plain := _as_address(address):
                     self._peers.setdefault(plain, set()).add(asset.id)
+                elif name := address.strip().lower().rstrip("."):
+                    self._named.setdefault(name, set()).add(asset.id)
             for name in {
                 spelling for text in (asset.name, *asset.addresses) for spelling in _spellings(text)
             }:
@@ -97,6 +100,17 @@ class Directory:
                 f"the sender {peer} is an address of {len(clients)} clients: leave it to one of them"
             )
         return self._places[min(owners)]
+
+    def place_of_sender(self, peer: str, names: Sequence[str]) -> Place | Rejected:
+        """The client and the asset of who proved these names by a certificate: that asset which has one of
+        them as an address. Whose names nobody has is known by address."""
+        owners = {asset for name in names for asset in self._named.get(name, ())}
+        clients = {self._places[asset].client for asset in owners}
+        if len(clients) > 1:
+            return Rejected(
+                f"the sender {names[0]} has names of {len(clients)} clients: leave each name to one of them"
+            )
+        return self._places[min(owners)] if owners else self.place_of_peer(peer)
 
     def place_of_host(self, host: str, sender: Place) -> Place:
         """The asset inside the sender's client that a message's host name means, else the sender itself."""
