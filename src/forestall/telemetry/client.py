@@ -84,18 +84,26 @@ class Store:
         }
         self._local = threading.local()
         self.shapes = ShapeTexts()
+        self.settings: dict[str, str | int] = {}  # further ones of every select (benchmarks)
 
     def select(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = QUERY_S
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = QUERY_S,
+        settings: Mapping[str, str | int] | None = None,
     ) -> list[Sequence[Any]]:
         """The rows of a query. Raises StoreUnavailable, StoreRefused (code 159: it took longer)."""
-        settings = {
+        used = {
             "max_execution_time": max(TIMEOUT_MIN_S, round(timeout_s, 3)),
             "timeout_overflow_mode": "throw",
+            **(settings or {}),
+            **self.settings,
         }
         with _trouble():
             client = self._client(ANSWER_S if timeout_s < ANSWER_S else COMMAND_S)
-            found = client.query(sql, parameters=dict(parameters or {}), settings=settings)
+            found = client.query(sql, parameters=dict(parameters or {}), settings=used)
             return list(found.result_rows)
 
     def command(self, sql: str) -> Any:

@@ -36,9 +36,10 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Whether the shape's text, the program or the host has something: `lookups[place]`."""
+    """Whether the shape's text, the program or the host (`kinds`) has something: `lookups[place]`."""
 
     place: int
+    kinds: frozenset[int] = frozenset((SHAPE, SOURCE, HOST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,9 @@ class Conditions:
         match part:
             case Leaf(text):
                 return text
-            case Known(place):
-                return _any_of([self._known(place, kind) for kind in sorted(found.get(place, ()))])
+            case Known(place, kinds):
+                there = sorted(kinds & found.get(place, frozenset()))
+                return _any_of([self._known(place, kind) for kind in there])
             case Both(parts):
                 made = [self.sql(one, found) for one in parts]
                 if "0" in made:
@@ -223,7 +225,7 @@ class Conditions:
 
     def _in_names(self, test: str) -> Part:
         """In the name of the program or of the host."""
-        return Either((Leaf(test % "lower(source)"), Leaf(test % "lower(host)")))
+        return Known(self._lookup(test).place, frozenset((SOURCE, HOST)))
 
     def _field(self, name: str, operator: str, value: str) -> Part:
         if name in ("severity", "facility"):

@@ -1,11 +1,13 @@
 """How long telemetry is kept: whole days are dropped when no client needs them, else a client's own part.
 
 A term counts whole days (UTC), so that what is kept is never less than promised and a day's part is written
-anew at most once for a client.
+anew at most once for each different term. A mutation names the day (partition) that it rewrites, and a run
+makes at most REWRITES_MAX of them, the oldest days first: the rest waits for the next run. What is held
+(`Held`) stays, whatever its term.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from forestall.telemetry.client import Store
@@ -14,6 +16,9 @@ from forestall.telemetry.schema import DATABASE
 DAY_MS = 86_400_000
 TABLES = ("logs", "samples")
 MUTATION_MAX_S = 60.0
+REWRITES_MAX = 31
+HOLDS_MAX = 1000
+ALWAYS_MS = 1 << 62  # later than anything
 POLL_S = 0.2
 QUERY_S = 60.0
 
@@ -25,16 +30,26 @@ class Keep(NamedTuple):
     samples_days: int
 
 
+class Held(NamedTuple):
+    """Telemetry that stays: of a client, or of one asset (0: all of them), from_ms ≤ at < to_ms."""
+
+    client: int
+    asset: int
+    from_ms: int
+    to_ms: int
+
+
 def apply(
     store: Store,
     keep: Mapping[int, Keep],
     *,
     default: Keep,
     now_ms: int,
+    holds: Sequence[Held] = (),
     wait_s: float = MUTATION_MAX_S,
 ) -> dict[str, int]:
-    """Remove what is older than its client's term (`default` for clients that are not named); how many rows
-    went, by table.
+    """Remove what is older than its client's term (`default` for clients that are not named) and not held;
+    how many rows went, by table.
 
     Waits until it is gone, at most `wait_s`; the store goes on with it afterwards. Raises StoreUnavailable,
     StoreRefused.
@@ -43,11 +58,13 @@ def apply(
     for place, table in enumerate(TABLES):
         terms = {client: _day(now_ms - kept[place] * DAY_MS) for client, kept in keep.items()}
         usual = _day(now_ms - default[place] * DAY_MS)
-        removed[table] = _remove(store, table, terms, usual, wait_s)
+        removed[table] = _remove(store, table, terms, usual, _widened(holds), wait_s)
     return removed
 
 
-def _remove(store: Store, table: str, terms: Mapping[int, int], usual: int, wait_s: float) -> int:
+def _remove(
+    store: Store, table: str, terms: Mapping[int, int], usual: int, holds: Sequence[Held], wait_s: float
+) -> int:
     """`terms`, `usual`: before which instant (ms, the start of a day) a client's rows go."""
     if _is_rewriting(store, table):
         return 0  # what an earlier call began is not done yet
@@ -55,20 +72,57 @@ def _remove(store: Store, table: str, terms: Mapping[int, int], usual: int, wait
     shortest = max([usual, *terms.values()])
     expired = (
         f"at < fromUnixTimestamp64Milli({int(shortest)})"
-        f" AND at < fromUnixTimestamp64Milli({_term(terms, usual)})"
+        f" AND at < fromUnixTimestamp64Milli({_term(terms, usual)}){_not_held(holds)}"
     )
-    rows = store.select(f"SELECT count() FROM {DATABASE}.{table} WHERE {expired}", timeout_s=QUERY_S)
-    count = int(rows[0][0])
-    if not count:
-        return 0
-    for partition in _days_before(store, table, min([usual, *terms.values()])):
-        store.command(f"ALTER TABLE {DATABASE}.{table} DROP PARTITION ID '{partition}'")
-    if store.select(f"SELECT 1 FROM {DATABASE}.{table} WHERE {expired} LIMIT 1", timeout_s=QUERY_S):
-        store.command(f"ALTER TABLE {DATABASE}.{table} DELETE WHERE {expired} SETTINGS mutations_sync = 0")
-        deadline = time.monotonic() + wait_s
-        while _is_rewriting(store, table) and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-    return count
+    found = store.select(
+        f"SELECT _partition_id, toUnixTimestamp(toDate(min(at))) * 1000, count() FROM {DATABASE}.{table}"
+        f" WHERE {expired} GROUP BY _partition_id ORDER BY 2",
+        timeout_s=QUERY_S,
+    )
+    removed = rewrites = 0
+    longest = min([usual, *terms.values()])
+    for identifier, day, count in found:
+        partition, start_ms = str(int(identifier)), int(day)
+        end_ms = start_ms + DAY_MS
+        if end_ms <= longest and not any(one.from_ms < end_ms and start_ms < one.to_ms for one in holds):
+            store.command(f"ALTER TABLE {DATABASE}.{table} DROP PARTITION ID '{partition}'")
+        elif rewrites < REWRITES_MAX:
+            rewrites += 1
+            store.command(
+                f"ALTER TABLE {DATABASE}.{table} DELETE IN PARTITION ID '{partition}' WHERE {expired}"
+                " SETTINGS mutations_sync = 0"
+            )
+        else:
+            continue
+        removed += int(count)
+    deadline = time.monotonic() + wait_s
+    while rewrites and _is_rewriting(store, table) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return removed
+
+
+def _widened(holds: Sequence[Held]) -> Sequence[Held]:
+    """At most HOLDS_MAX holds: of more, whole clients are held instead."""
+    if len(holds) <= HOLDS_MAX:
+        return holds
+    return [Held(client, 0, 0, ALWAYS_MS) for client in sorted({one.client for one in holds})]
+
+
+def _not_held(holds: Sequence[Held]) -> str:
+    """A condition that leaves out what is held."""
+    whole = sorted(
+        {one.client for one in holds if not one.asset and one.from_ms <= 0 and one.to_ms >= ALWAYS_MS}
+    )
+    parts = [f"client IN ({', '.join(str(int(client)) for client in whole)})"] if whole else []
+    for one in holds:
+        if one.client in whole:
+            continue
+        asset = f" AND asset = {int(one.asset)}" if one.asset else ""
+        span = f" AND at >= fromUnixTimestamp64Milli({max(0, int(one.from_ms))})" if one.from_ms > 0 else ""
+        if one.to_ms < ALWAYS_MS:
+            span += f" AND at < fromUnixTimestamp64Milli({int(one.to_ms)})"
+        parts.append(f"(client = {int(one.client)}{asset}{span})")
+    return f" AND NOT ({' OR '.join(parts)})" if parts else ""
 
 
 def _day(at_ms: int) -> int:
@@ -82,17 +136,6 @@ def _term(terms: Mapping[int, int], usual: int) -> str:
     clients = ", ".join(f"toUInt64({int(client)})" for client in terms)
     instants = ", ".join(f"toInt64({int(at_ms)})" for at_ms in terms.values())
     return f"transform(client, [{clients}], [{instants}], toInt64({int(usual)}))"
-
-
-def _days_before(store: Store, table: str, before_ms: int) -> list[str]:
-    """Partitions (a day each, by their ids) that lie before an instant."""
-    rows = store.select(
-        "SELECT DISTINCT partition_id FROM system.parts WHERE database = {database:String} AND active"
-        " AND table = {table:String}"
-        " AND toDate(partition) < toDate(fromUnixTimestamp64Milli({before:Int64}, 'UTC'))",
-        {"database": DATABASE, "table": table, "before": before_ms},
-    )
-    return [str(int(row[0])) for row in rows]
 
 
 def _is_rewriting(store: Store, table: str) -> bool:

@@ -3,7 +3,7 @@
 A log line is stored as the shape of its message and what varies in it (kernel.shapes): `shape`, `numbers`,
 `words`, `addresses`. The text of a shape is in `vocabulary`, once a client, beside the names of the programs
 and hosts that a client's lines came from, so that a search looks there first. The order puts lines alike
-next to each other within an hour; indexes stand on what is rare: words and addresses.
+next to each other within ten minutes; indexes stand on what is rare: words and addresses.
 
 `non_replicated_deduplication_window` makes an insert with the same token idempotent, per partition.
 `fsync_after_insert`: what was acknowledged survives a power cut. Skip indexes are built by merges, not by
@@ -16,6 +16,7 @@ DATABASE = "forestall"
 VERSION = 2
 REMEMBERED_INSERTS = 10_000
 SHAPE, SOURCE, HOST = 1, 2, 3  # kinds of entries of the vocabulary
+BUCKET = "toStartOfTenMinutes(at)"  # within it, lines alike lie together
 SEPARATOR = " "  # kernel.shapes.SEPARATOR
 
 _MARKS = r"[\x01-\x03]"
@@ -70,9 +71,9 @@ CREATE = (
         addresses Array(UInt32) CODEC(T64, ZSTD(1)),
         raw String CODEC(ZSTD(1)),
         attrs LowCardinality(String) CODEC(ZSTD(1)),
-        INDEX rare_words lower(words) TYPE tokenbf_v1(4096, 2, 0) GRANULARITY 1,
+        INDEX rare_words lower(words) TYPE tokenbf_v1(8192, 3, 0) GRANULARITY 1,
         INDEX rare_addresses addresses TYPE bloom_filter(0.1) GRANULARITY 1
-    ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, toStartOfHour(at), shape, asset, at)
+    ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, {BUCKET}, shape, asset, at)
     SETTINGS {_KEEP}""",
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.samples (
         client UInt64 CODEC(ZSTD(1)),

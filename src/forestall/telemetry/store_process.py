@@ -62,6 +62,8 @@ SETTINGS = frozenset(
         "session_timezone",
         "async_insert",
         "materialize_skip_indexes_on_insert",
+        "use_query_condition_cache",
+        "use_top_k_dynamic_filtering",
     )
 )
 INSERT = re.compile(r"(?is)^\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)\s*;?\s*$")

@@ -1,0 +1,150 @@
+"""What logs cost from parsed columns to searchable storage, and how long searches take.
+
+    python benchmarks/log_store.py CORPUS [--merge]
+
+CORPUS: RFC 5424, a line each (the benchmark corpus). Prints JSON: CPU seconds a million lines of the writer
+(shapes, coding, sending), of the store (inserts; then merges, until none is running), bytes a line on the
+disk with all indexes, and for each search the first run after a restart and the median of 9 (ms), with the
+cache of query conditions off. `--merge`: also after everything was merged into one part a day.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from contract.telemetry_store import StoreProcess, start_store
+from forestall.collect.parsers.syslog import parse_syslog
+from forestall.kernel.columns import LogColumns
+from forestall.telemetry import search
+from forestall.telemetry.scope import EVERY
+from forestall.telemetry.vocabulary import Vocabulary
+from forestall.telemetry.write import insert_logs
+
+BLOCK = 500_000
+HOUR_MS = 3_600_000
+RARE, PART, COMMON = "needle7f3a91c2", '"eedle7f3a"', "session"
+QUIET_S = 3.0
+
+
+def blocks(path: Path) -> "list[LogColumns]":
+    """The corpus, parsed, as one client's lines; hosts become assets."""
+    data = path.read_bytes()
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+    found = []
+    for begin in range(0, len(ends), BLOCK):
+        first = int(ends[begin - 1]) if begin else 0
+        stops = ends[begin : begin + BLOCK]
+        offsets = np.concatenate([[0], stops - first]).astype(np.int64)
+        received = np.full(len(stops), int(time.time() * 1000) + 12 * HOUR_MS, np.int64)
+        parsed = parse_syslog(data[first : int(stops[-1])], offsets, received_at_ms=received)
+        asset = parsed.host.dictionary_encode().indices.to_numpy().astype(np.uint64) + np.uint64(1 << 40)
+        found.append(
+            LogColumns(
+                np.full(len(stops), 7, np.uint64), asset, parsed.at_ms, received, parsed.severity,
+                parsed.facility, parsed.source, parsed.host, parsed.message, parsed.raw, parsed.attrs,
+            )
+        )  # fmt: skip
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def settle(running: StoreProcess) -> float:
+    """Wait until no merge has run for a while; the CPU seconds that it took."""
+    begun, quiet_at = cpu_s(running.process.pid), time.monotonic() + QUIET_S
+    while time.monotonic() < quiet_at:
+        if int(running.store.select("SELECT count() FROM system.merges")[0][0]):
+            quiet_at = time.monotonic() + QUIET_S
+        time.sleep(0.3)
+    return cpu_s(running.process.pid) - begun
+
+
+def searches(running: StoreProcess, from_ms: int, to_ms: int) -> dict[str, dict[str, float]]:
+    given = {"clients": EVERY, "from_ms": from_ms, "to_ms": to_ms}
+    minutes = (to_ms - from_ms) // 60_000
+    asked = {
+        "rare word": lambda: search.search_logs(running.store, RARE, **given),
+        "part of a word": lambda: search.search_logs(running.store, PART, **given),
+        "common word, newest 100": lambda: search.search_logs(running.store, COMMON, **given),
+        "histogram by minute": lambda: search.histogram(running.store, "", **given, buckets=minutes),
+        "histogram of a common word": lambda: search.histogram(
+            running.store, COMMON, **given, buckets=minutes
+        ),
+        "an address": lambda: search.search_logs(running.store, "10.17.203.48", **given),
+    }
+    figures = {}
+    for name, ask in asked.items():
+        times = []
+        for _ in range(10):
+            begun = time.perf_counter()
+            ask()
+            times.append(round((time.perf_counter() - begun) * 1000, 1))
+        figures[name] = {"first_ms": times[0], "median_ms": statistics.median(times[1:])}
+    return figures
+
+
+def sizes(running: StoreProcess, lines: int) -> dict[str, float]:
+    rows = running.store.select(
+        "SELECT sum(bytes_on_disk), sum(secondary_indices_compressed_bytes), count() FROM system.parts"
+        " WHERE database = 'forestall' AND table IN ('logs', 'vocabulary') AND active"
+    )
+    total, indexes, parts = rows[0]
+    return {
+        "bytes_a_line": round(int(total) / lines, 2),
+        "of_these_indexes": round(int(indexes) / lines, 2),
+        "parts": int(parts),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--merge", action="store_true")
+    arguments = parser.parse_args()
+    columns = blocks(arguments.corpus)
+    lines = sum(map(len, columns))
+    from_ms = int(min(one.at_ms.min() for one in columns))
+    to_ms = int(max(one.at_ms.max() for one in columns)) + 1
+    with tempfile.TemporaryDirectory() as directory, start_store(Path(directory), 4 << 30) as running:
+        vocabulary = Vocabulary(running.store)
+        store_s, own_s, begun = cpu_s(running.process.pid), time.process_time(), time.monotonic()
+        for number, one in enumerate(columns):
+            insert_logs(running.store, one, token=str(number), vocabulary=vocabulary)
+        wall_s = time.monotonic() - begun
+        million = lines / 1e6
+        figures: dict[str, object] = {
+            "lines": lines,
+            "wall_lines_a_s": round(lines / wall_s),
+            "writer_cpu_s_a_million": round((time.process_time() - own_s) / million, 2),
+            "store_cpu_s_a_million": round((cpu_s(running.process.pid) - store_s) / million, 2),
+        }
+        figures["merges_cpu_s_a_million_after"] = round(settle(running) / million, 2)
+        for stage in ("settled", "merged") if arguments.merge else ("settled",):
+            if stage == "merged":
+                begun_s = cpu_s(running.process.pid)
+                running.store.command("OPTIMIZE TABLE forestall.logs FINAL")
+                figures["merge_all_cpu_s_a_million"] = round(
+                    (cpu_s(running.process.pid) - begun_s) / million, 2
+                )
+            figures[f"{stage}: size"] = sizes(running, lines)
+            running.stop()
+            running.start()
+            running.store.settings = {"use_query_condition_cache": 0}
+            figures[f"{stage}: searches"] = searches(running, from_ms, to_ms)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
