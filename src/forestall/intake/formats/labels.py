@@ -69,25 +69,33 @@ def name_series(labels: Iterable[tuple[bytes, bytes]]) -> SeriesName:
         raise ValueError("no metric name (the label __name__)")
     if len(metric) > METRIC_MAX_CHARS:
         raise ValueError(f"the metric name {metric[:40]}… is longer than {METRIC_MAX_CHARS} characters")
-    host = ""
+    return SeriesName(take_host(found), metric, spell_item(found))
+
+
+def take_host(labels: dict[str, str]) -> str:
+    """The host that the labels name, "" for none; what it says is taken out of them."""
     for label in HOST_LABELS:
-        if found.get(label):
-            host, found[label] = _split_host(found[label])
-            break
-    return SeriesName(host, metric, spell_item(found))
+        if labels.get(label):
+            host, labels[label] = _split_host(labels[label])
+            return host
+    return ""
 
 
 def spell_item(labels: dict[str, str]) -> str:
     """Labels in Prometheus' own spelling, sorted; empty ones are left out, as Prometheus says that they mean
-    the same as none. What is too long is cut and keeps its identity by a hash at the end."""
+    the same as none."""
     told = [f'{name}="{_escaped(labels[name])}"' for name in sorted(labels) if labels[name]]
     if not told:
         return ""
-    item = "{" + ",".join(told) + "}"
-    if len(item) <= ITEM_MAX_CHARS:
-        return item
-    mark = "…#" + blake2b(item.encode(), digest_size=8).hexdigest()
-    return item[: ITEM_MAX_CHARS - len(mark)] + mark
+    return bound_name("{" + ",".join(told) + "}", ITEM_MAX_CHARS)
+
+
+def bound_name(text: str, most: int) -> str:
+    """A name of at most so many characters; one that is cut keeps its identity by a hash."""
+    if len(text) <= most:
+        return text
+    mark = "…#" + blake2b(text.encode(), digest_size=8).hexdigest()
+    return text[: most - len(mark)] + mark
 
 
 def _split_host(text: str) -> tuple[str, str]:
