@@ -90,6 +90,7 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
             _break(ids, now)
             _configure(ids, now)
             _reject(ids, now)
+            _estrange(ids, now)
     _drift_and_prevent(found, now)
     return found
 
@@ -184,6 +185,29 @@ def _reject(ids: dict[str, str], now: datetime) -> None:
             last_at=now, raw=raw,
         )  # fmt: skip
         ids["rejected"] = row.pk
+
+
+def _estrange(ids: dict[str, str], now: datetime) -> None:
+    """Senders that nobody knows, and a batch that was set aside."""
+    from django.conf import settings
+
+    from forestall.intake.models import Stranger
+    from forestall.intake.poison import About, Poison
+    from forestall.kernel.clock import to_ms
+
+    for client, door, sender, state in (
+        (ids["client"], "loki", "<b>web-7</b>.alder.example", "waiting"),
+        (ids["client"], "otlp", "web-8.alder.example", "ignored"),
+        (None, "syslog", f"10.66.0.{Stranger.objects.count()}", "waiting"),
+    ):
+        row = Stranger.objects.create(
+            client_id=client, door=door, sender=sender, state=state, first_at=now, last_at=now, records=42,
+            kept_records=40, newer_bytes=4000, dropped_records=2, reason="unknown sender: give it to one",
+            example="<13>Nov 23 02:11:09 sw-3 <i>up</i>",
+        )  # fmt: skip
+        ids.setdefault("stranger", row.pk)
+    about = About("watch", "store", "the store: no such column", to_ms(now), 1)
+    Poison(settings.DATA.queue / "poison").set_aside("watch:1-2", [b"frame"], about)
 
 
 def _drift_and_prevent(found: Seeded, now: datetime) -> None:

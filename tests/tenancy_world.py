@@ -15,7 +15,7 @@ from forestall.estate.models import Client, Tag
 from forestall.estate.values import Role
 from forestall.findings.models import Finding, Override
 from forestall.intake.heartbeats import add_heartbeat
-from forestall.intake.models import RejectedInput
+from forestall.intake.models import RejectedInput, Stranger
 from forestall.judge.values import State
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
@@ -68,6 +68,9 @@ def make_world(now: datetime) -> World:
         client=other, door="syslog", sender="10.4.0.9", reason="short", count=1, first_at=now, last_at=now,
         raw=b"x",
     )  # fmt: skip
+    stranger = Stranger.objects.create(
+        client=other, door="loki", sender="theirs", reason="unknown", first_at=now, last_at=now, records=1
+    )
     for before_s, text in ((60, "PermitRootLogin no\n"), (0, "PermitRootLogin yes\n")):
         at_ms = to_ms(now) - before_s * 1000
         shot = Snapshot(at_ms=at_ms, kind="sshd_config", title="sshd_config", text=text)
@@ -98,6 +101,7 @@ def make_world(now: datetime) -> World:
             "channel": channel.pk,
             "override": override.pk,
             "rejected": rejected.pk,
+            "stranger": stranger.pk,
             "snapshot": stored.version.pk,
             "version": stored.version.pk,
             "with": stored.version.pk,

@@ -39,6 +39,7 @@ PERSONAL = {"/people/tokens/<token>/revoke": "one's own tokens"}
 WORDS = {
     "client-add": {"what": ("site", "contact", "asset")},
     "asset-change": {"what": ("archive", "probe", "probe-remove")},
+    "stranger-change": {"what": ("assign", "make", "ignore", "heed")},
     "ticket-change": {"what": ("note", "status", "assign", "priority", "start", "stop")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},

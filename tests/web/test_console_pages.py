@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.messages import get_messages
 from django.test import Client as Browser
 from django.utils import timezone
@@ -15,6 +16,8 @@ from forestall.alerts.models import Alert, Channel, Window
 from forestall.estate.models import ApiToken, Asset, Client, EnrolmentToken, Person
 from forestall.estate.values import Role
 from forestall.findings.models import Override
+from forestall.intake.models import Stranger
+from forestall.intake.poison import list_set_aside
 from forestall.tickets.models import Effort, Entry, Ticket
 from road_factories import Road, transition
 
@@ -330,12 +333,57 @@ def test_channels(sign_in: Callable[..., Browser]) -> None:
     assert not Channel.objects.exists()
 
 
-def test_an_unknown_sender_is_given_to_an_asset(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
-    from forestall.intake.models import RejectedInput
+def test_a_stranger_is_given_to_an_asset(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    row = Stranger.objects.get(client=None, sender="10.66.0.0")
+    assert "Whose is it?" in browser.get(f"/strangers/{row.pk}/").content.decode()
+    text = browser.get(f"/strangers/{row.pk}/", {"client": "harbor credit union"}).content.decode()
+    assert "It is an asset of Harbor Credit Union" in text and seeded.ids["asset"] not in text
+    owner = Client.objects.get(pk=seeded.ids["client"])
+    assert (
+        seeded.ids["asset"] in browser.get(f"/strangers/{row.pk}/", {"client": owner.name}).content.decode()
+    )
+    browser.post(f"/strangers/{row.pk}/assign", {"asset": seeded.ids["asset"]})
+    assert "10.66.0.0" in Asset.objects.get(pk=seeded.ids["asset"]).addresses
+    row.refresh_from_db()
+    assert (row.state, row.asset_id) == ("released", seeded.ids["asset"])
+    assert "being taken in" in browser.get(f"/strangers/{row.pk}/").content.decode()
 
-    row = RejectedInput.objects.get(client_id=seeded.ids["client"], sender="10.0.0.5")
-    sign_in().post(f"/rejected/{row.pk}/assign", {"asset": seeded.ids["asset"]})
-    assert "10.0.0.5" in Asset.objects.get(pk=seeded.ids["asset"]).addresses
+
+def test_an_asset_is_made_of_a_stranger_and_another_is_ignored(
+    seeded: Seeded, sign_in: Callable[..., Browser]
+) -> None:
+    browser = sign_in()
+    row = Stranger.objects.get(client=seeded.ids["client"], state="ignored")
+    given = {"name": "Web 8", "kind": "server", "client": seeded.foreign["client"]}
+    browser.post(f"/strangers/{row.pk}/make", given)
+    made = Asset.objects.get(name="Web 8")
+    assert (made.client_id, made.addresses) == (seeded.ids["client"], ["web-8.alder.example"])
+    odd = Stranger.objects.get(pk=seeded.ids["stranger"])
+    assert said(browser.post(f"/strangers/{odd.pk}/make", {"name": "Odd", "kind": "server"}))
+    assert not Asset.objects.filter(name="Odd").exists()
+    browser.post(f"/strangers/{odd.pk}/ignore")
+    odd.refresh_from_db()
+    assert odd.state == "ignored"
+    browser.post(f"/strangers/{odd.pk}/heed")
+    odd.refresh_from_db()
+    assert odd.state == "waiting"
+
+
+def test_what_was_set_aside_is_replayed_by_those_who_see_everything(
+    seeded: Seeded, sign_in: Callable[..., Browser]
+) -> None:
+    browser = sign_in()
+    poison = django_settings.DATA.queue / "poison"
+    name = list_set_aside(poison)[0].name
+    text = browser.get("/set-aside/").content.decode()
+    assert "no such column" in text and name in text
+    browser.post("/set-aside/", {"what": "replay", "name": name})
+    assert list_set_aside(poison)[0].about.replay
+    assert "is being replayed" in browser.get("/set-aside/").content.decode()
+    assert said(browser.post("/set-aside/", {"what": "throw-away", "name": "../secret"}))
+    browser.post("/set-aside/", {"what": "throw-away", "name": name})
+    assert name not in {one.name for one in list_set_aside(poison)}
 
 
 def test_a_token_is_shown_once(sign_in: Callable[..., Browser]) -> None:

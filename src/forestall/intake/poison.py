@@ -99,10 +99,16 @@ def read_frames(directory: Path, name: str) -> list[bytes]:
 
 def order_replay(directory: Path, name: str) -> None:
     """Have it fed to the queue again. Raises Trouble when there is none of that name."""
+    path = need(directory, name)
+    write_about(path, msgspec.structs.replace(read_about(path), replay=True))
+
+
+def need(directory: Path, name: str) -> Path:
+    """The file of that name. Raises Trouble when there is none."""
     path = _path(directory, name)
     if not path.exists():
         raise Trouble("nothing is set aside under this name", "It was replayed or thrown away.")
-    write_about(path, msgspec.structs.replace(read_about(path), replay=True))
+    return path
 
 
 def throw_away(directory: Path, name: str) -> None:

@@ -88,10 +88,10 @@ def count_strangers(scope: Scope) -> int:
     return _strangers(scope).filter(state=Stranger.WAITING).count()
 
 
-def sum_quarantine() -> dict[tuple[str, str], int]:
+def sum_quarantine(scope: Scope) -> dict[tuple[str, str], int]:
     """Records in quarantine by (door, what became of them): `waiting`, `dropped`, `fed`."""
     found: dict[tuple[str, str], int] = {}
-    rows = Stranger.objects.values_list("door").annotate(
+    rows = _strangers(scope).values_list("door").annotate(
         Sum("kept_records"), Sum("dropped_records"), Sum("fed_records")
     )
     for door, waiting, dropped, fed in rows:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
+from forestall.estate.tenancy import system_scope
 from forestall.intake.counts import ACCEPTED, DROPPED, OUTCOMES, REJECTED
 from forestall.intake.doors import load_doors
 from forestall.intake.queries import sum_quarantine
@@ -80,7 +81,7 @@ def _intake() -> list[str]:
     lines.append("# TYPE forestall_intake_waiting_records gauge")
     lines += [f'forestall_intake_waiting_records{{door="{name}"}} {one["waiting"]}' for name, one in doors]
     lines.append("# TYPE forestall_quarantine_records gauge")
-    for (door, state), count in sorted(sum_quarantine().items()):
+    for (door, state), count in sorted(sum_quarantine(system_scope("metrics")).items()):
         lines.append(f'forestall_quarantine_records{{door="{door}",state="{state}"}} {count}')
     return lines
 

@@ -13,6 +13,7 @@ from forestall.web.api import (
     findings,
     heartbeats,
     installation,
+    intake,
     people,
     telemetry,
 )
@@ -46,6 +47,7 @@ for router in (
     alerts.router,
     ticket_routes.router,
     people.router,
+    intake.router,
     installation.router,
 ):
     api.add_router("", router)

@@ -22,7 +22,6 @@ from forestall.estate.staffing import add_person
 from forestall.estate.values import RIGHTS, Role
 from forestall.findings import actions as finding_actions
 from forestall.findings import queries as findings
-from forestall.intake import queries as intake
 from forestall.journal import queries as journal
 from forestall.journal.actions import installation_signer
 from forestall.journal.seal import fingerprint
@@ -45,7 +44,6 @@ HOMES = (
     ("Doors", "forestall.intake.doors"),
     ("Notifiers", "forestall.alerts.notifiers"),
 )
-RAW_SHOWN_BYTES = 4096
 COLLECTORS_SHOWN = 100
 SIGN_LATE_S = 15.0
 
@@ -122,47 +120,6 @@ def override_remove(request: Asked, override: str) -> HttpResponse:
         "The rule is as its pack says again.",
     )
     return redirect("spec")
-
-
-@needs("installation:read")
-def rejected(request: Asked) -> HttpResponse:
-    """What was refused at the doors."""
-    rows = intake.list_rejected(request.scope, door=request.GET.get("door", ""))
-    return render(request, "console/rejected.html", {"nav": "rejected", "rows": rows})
-
-
-@needs("installation:read")
-def rejected_page(request: Asked, rejected: str) -> HttpResponse:
-    """One refusal with its bytes; an unknown sender can be given to an asset."""
-    row = seen_or_404(lambda: intake.find_rejected(request.scope, rejected))
-    raw = bytes(row.raw)[:RAW_SHOWN_BYTES]
-    lines = [
-        (
-            f"{at:06x}",
-            raw[at : at + 16].hex(" "),
-            "".join(chr(b) if 32 <= b < 127 else "·" for b in raw[at : at + 16]),
-        )
-        for at in range(0, len(raw), 16)
-    ]
-    assets = queries.list_assets(request.scope, limit=500) if row.reason.startswith("unknown sender") else []
-    return render(
-        request,
-        "console/rejected_one.html",
-        {"nav": "rejected", "row": row, "lines": lines, "assets": assets},
-    )
-
-
-@needs("estate:write")
-def rejected_assign(request: Asked, rejected: str) -> HttpResponse:
-    """The sender is that asset's from now on."""
-    row = seen_or_404(lambda: intake.find_rejected(request.scope, rejected))
-    asset = seen_or_404(lambda: queries.find_asset(request.scope, request.POST.get("asset", "")))
-    attempt(
-        request,
-        lambda: actions.assign_address(request.scope, asset, row.sender),
-        f"What {row.sender} sends is {asset.name}'s from now on.",
-    )
-    return redirect("rejected")
 
 
 @needs("configs:read")

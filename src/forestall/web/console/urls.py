@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import require_POST as post
 
-from forestall.web.console import desk, heartbeats, installation, overview
+from forestall.web.console import desk, heartbeats, installation, intake, overview
 from forestall.web.live import events
 
 urlpatterns = [
@@ -39,9 +39,12 @@ urlpatterns = [
     path("spec/", installation.spec, name="spec"),
     path("spec/override", post(installation.override), name="override"),
     path("spec/override/<str:override>/remove", post(installation.override_remove), name="override-remove"),
-    path("rejected/", installation.rejected, name="rejected"),
-    path("rejected/<str:rejected>/", installation.rejected_page, name="rejected-one"),
-    path("rejected/<str:rejected>/assign", post(installation.rejected_assign), name="rejected-assign"),
+    path("rejected/", intake.rejected, name="rejected"),
+    path("rejected/<str:rejected>/", intake.rejected_page, name="rejected-one"),
+    path("strangers/", intake.stranger_list, name="strangers"),
+    path("strangers/<str:stranger>/", intake.stranger_page, name="stranger"),
+    path("strangers/<str:stranger>/<str:what>", post(intake.stranger_change), name="stranger-change"),
+    path("set-aside/", intake.set_aside, name="set-aside"),
     path("versions/<str:version>/", installation.version_page, name="version"),
     path("changes/<str:change>/", installation.change_page, name="change"),
     path("channels/", installation.channel_list, name="channels"),
