@@ -34,7 +34,9 @@ from django.utils import timezone  # noqa: E402
 
 from forestall.estate.access import make_person, make_token, revoke_token  # noqa: E402
 from forestall.estate.models import ApiToken, Asset, Client  # noqa: E402
+from forestall.estate.tenancy import system_scope  # noqa: E402
 from forestall.estate.values import Role  # noqa: E402
+from forestall.intake.heartbeats import add_heartbeat, secret_of  # noqa: E402
 
 client = Client.objects.create(name="Test")
 asset = Asset.objects.create(client=client, name="pusher", kind="server")
@@ -60,6 +62,7 @@ tokens = {
 }
 ApiToken.objects.filter(name="expired").update(expires_at=timezone.now() - timedelta(seconds=1))
 revoke_token(ApiToken.objects.get(name="revoked"), actor="test")
+tokens["heartbeat"] = secret_of(add_heartbeat(system_scope("test"), asset=asset, name="nightly"))
 
 
 async def serve() -> None:

@@ -26,6 +26,7 @@ class Installation:
     url: str
     port: int
     token: str
+    heartbeat: str
 
     def pushed(self) -> list[Pushed]:
         """What is durable in its queue."""
@@ -84,7 +85,8 @@ def installation(data: Path) -> Iterator[Installation]:
     try:
         told = process.stdout.readline().strip()
         assert told, "the server did not start"
-        yield Installation(data, f"http://127.0.0.1:{port}", port, json.loads(told)["asset"])
+        tokens = json.loads(told)
+        yield Installation(data, f"http://127.0.0.1:{port}", port, tokens["asset"], tokens["heartbeat"])
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
