@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.apps import apps
 from django.contrib.sessions.models import Session
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import CharField, JSONField, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -44,6 +44,7 @@ from forestall.telemetry.forgetting import count_rows, forget_client, tables_of_
 SETTLE = timedelta(seconds=15)  # by then every process has read the estate again
 DRAIN_MOST_S = 300.0
 FORGET_MOST_S = 3600.0
+REWRITE_MOST_S = 120.0
 POLL_S = 0.25
 STEP = 2000
 
@@ -121,7 +122,9 @@ def carry_out(
                 body=certificate,
             )
             deletion.save()
-        _let_go_of_freed_space()
+        if why := _let_go_of_freed_space():
+            deletion.error = why
+            deletion.save(update_fields=["error"])
         sign_checkpoint(at=now())
         return deletion.proof_seq
 
@@ -311,14 +314,30 @@ def _overwrite_freed_space() -> None:
             cursor.execute("PRAGMA secure_delete = ON")
 
 
-def _let_go_of_freed_space() -> None:
-    """The write-ahead log still holds old pages (SQLite), the tables old rows (PostgreSQL)."""
+def _let_go_of_freed_space() -> str:
+    """Old pages hold old copies of rows, in the file and in the write-ahead log (SQLite), and so do tables
+    (PostgreSQL): all is written anew. Why that was not possible now, or ""."""
+    deadline = time.monotonic() + REWRITE_MOST_S
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.execute("PRAGMA secure_delete = OFF")
-        else:
-            cursor.execute("VACUUM")
+        if connection.vendor != "sqlite":
+            cursor.execute("VACUUM FULL")
+            return ""
+        cursor.execute("PRAGMA secure_delete = OFF")
+        for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            while True:
+                try:
+                    cursor.execute(statement)
+                    if not any(
+                        row[0] for row in cursor.fetchall()
+                    ):  # a checkpoint says whether it was kept off
+                        break
+                    why = "somebody reads"
+                except OperationalError as error:
+                    why = str(error)
+                if time.monotonic() > deadline:
+                    return f"the database's file may hold old copies ({why}): run VACUUM on it"
+                time.sleep(POLL_S)
+    return ""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from forestall.findings.gate import seen
 from forestall.keeping.models import Deletion, Hold
 
 PAGE_MAX = 500
+HOLDS_MAX = 100_000  # the installation's own work reads all of them at once
 
 
 def list_holds(
@@ -23,7 +24,7 @@ def list_holds(
         rows = rows.filter(Q(asset=asset) | Q(asset=None))
     if now is not None:
         rows = rows.filter(Q(until=None) | Q(until__gt=now), released_at=None)
-    return list(rows.order_by("-made_at", "-pk")[: min(limit, PAGE_MAX)])
+    return list(rows.order_by("-made_at", "-pk")[: min(limit, HOLDS_MAX)])
 
 
 def find_hold(scope: Scope, identifier: str) -> Hold | None:

@@ -2,7 +2,7 @@
 
 A term counts whole days (UTC), so that what is kept is never less than promised and a day's part is written
 anew at most once for each different term. A mutation names the day (partition) that it rewrites, and a run
-makes at most REWRITES_MAX of them, the oldest days first: the rest waits for the next run. What is held
+makes at most `rewrites_max` of them, the oldest days first: the rest waits for the next run. What is held
 (`Held`) stays, whatever its term.
 """
 
@@ -47,6 +47,7 @@ def apply(
     now_ms: int,
     holds: Sequence[Held] = (),
     wait_s: float = MUTATION_MAX_S,
+    rewrites_max: int = REWRITES_MAX,
 ) -> dict[str, int]:
     """Remove what is older than its client's term (`default` for clients that are not named) and not held;
     how many rows went, by table.
@@ -58,12 +59,21 @@ def apply(
     for place, table in enumerate(TABLES):
         terms = {client: _day(now_ms - kept[place] * DAY_MS) for client, kept in keep.items()}
         usual = _day(now_ms - default[place] * DAY_MS)
-        removed[table] = _remove(store, table, terms, usual, _widened(holds), wait_s)
+        removed[table] = _remove(
+            store, table, terms, usual, _widened(holds), wait_s=wait_s, rewrites_max=rewrites_max
+        )
     return removed
 
 
 def _remove(
-    store: Store, table: str, terms: Mapping[int, int], usual: int, holds: Sequence[Held], wait_s: float
+    store: Store,
+    table: str,
+    terms: Mapping[int, int],
+    usual: int,
+    holds: Sequence[Held],
+    *,
+    wait_s: float,
+    rewrites_max: int,
 ) -> int:
     """`terms`, `usual`: before which instant (ms, the start of a day) a client's rows go."""
     if _is_rewriting(store, table):
@@ -86,7 +96,7 @@ def _remove(
         end_ms = start_ms + DAY_MS
         if end_ms <= longest and not any(one.from_ms < end_ms and start_ms < one.to_ms for one in holds):
             store.command(f"ALTER TABLE {DATABASE}.{table} DROP PARTITION ID '{partition}'")
-        elif rewrites < REWRITES_MAX:
+        elif rewrites < rewrites_max:
             rewrites += 1
             store.command(
                 f"ALTER TABLE {DATABASE}.{table} DELETE IN PARTITION ID '{partition}' WHERE {expired}"
