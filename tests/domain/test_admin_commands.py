@@ -12,9 +12,10 @@ from estate_factories import make_asset, make_client, make_person
 from forestall.alerts.models import Channel
 from forestall.collect.probes import sql
 from forestall.estate.access import bearer_of
-from forestall.estate.models import Asset, Client, Person, Site
+from forestall.estate.models import ApiToken, Asset, Client, Person, Site
 from forestall.estate.values import Role
 from forestall.estate.vault import is_sealed
+from forestall.journal.models import Entry
 from forestall.kernel.errors import Trouble
 from forestall.processes.admin import admin
 
@@ -78,6 +79,12 @@ def test_a_user_a_token_and_a_channel() -> None:
     secret = run("token", "create", "--client", "birch", "--may", "estate:read").strip()
     bearer = bearer_of(f"Bearer {secret}")
     assert bearer.scope.clients == {client.pk} and bearer.rights == {"estate:read"}
+    asset = make_asset(client, "srv-1")
+    run("token", "create", "--client", "birch", "--may", "intake", "--asset", "SRV-1", "--rate", "5000")
+    pusher = ApiToken.objects.get(asset=asset)
+    assert (pusher.rate_bytes_per_s, pusher.body_max_bytes, pusher.client) == (5000, None, client)
+    with pytest.raises(Trouble, match="no such asset"):
+        run("token", "create", "--may", "intake", "--asset", asset.pk)
     run("channel", "add", "webhook", "Hook", "--set", "url=https://example.org/", said="hush-hush\n")
     channel = Channel.objects.get()
     assert "hush" not in json.dumps(channel.settings) and "Hook" in run("channel", "list")
@@ -137,3 +144,11 @@ def test_every_command_has_an_example() -> None:
 
     for command in commands(admin):
         assert "Example: forestall " in (command.callback.__doc__ or ""), command.callback
+
+
+def test_a_link_for_somebody_who_forgot_their_password() -> None:
+    person = make_person("ana@example.net")
+    assert "/accounts/password/reset/key/" in run("user", "link", "Ana@example.net")
+    assert Entry.objects.get(kind="access.link_made").subject == person.pk
+    with pytest.raises(Trouble, match="nobody signs in with the address"):
+        run("user", "link", "nobody@example.net")

@@ -1,12 +1,19 @@
-"""The set-up page lets the first owner in once; nobody signs up alone."""
+"""The set-up page lets the first owner in once; nobody signs up alone; who forgot a password gets a link."""
+
+import time
+from collections.abc import Callable
 
 import pytest
+from django.conf import settings
+from django.core.cache import cache
 from django.test import Client as Browser
 
-from estate_factories import make_person
+from estate_factories import EVERYTHING, START, make_client, make_person
+from forestall.alerts.channels import create_channel, mail_settings
 from forestall.estate.access import make_setup_link
 from forestall.estate.models import Person, Provider
 from forestall.estate.values import Role
+from notifier_servers import MailServer
 
 pytestmark = pytest.mark.django_db
 GIVEN = {
@@ -58,3 +65,56 @@ def test_nobody_signs_up_alone() -> None:
     browser.post("/accounts/signup/", {"email": "eve@example.org", "password1": GIVEN["password"]})
     assert not Person.objects.exists()
     assert "password1" not in browser.get("/accounts/signup/").content.decode()
+
+
+def poll(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_forgotten_password_is_chosen_anew_through_a_mailed_link() -> None:
+    """By the mail channel for all clients. The link is under our own address, whatever the request says."""
+    cache.clear()
+    person = make_person("ada@provider.example")
+    person.set_password("the one that was forgotten")
+    person.save()
+    with MailServer() as server:
+        given = {"to": ["desk@provider.example"], "host": "127.0.0.1", "port": server.port}
+        given |= {"sender": "forestall@provider.example"}
+        create_channel(EVERYTHING, notifier="smtp", title="Desk", given=given, now=START)
+        stranger = Browser().post("/accounts/password/reset/", {"email": "nobody@provider.example"})
+        known = Browser().post(
+            "/accounts/password/reset/", {"email": "Ada@provider.example"}, headers={"host": "203.0.113.9"}
+        )
+        assert (stranger.status_code, stranger.url) == (known.status_code, known.url)
+        poll(lambda: server.inbox)
+    (mail,) = server.inbox
+    assert (mail["To"].lower(), mail["From"]) == ("ada@provider.example", "forestall@provider.example")
+    link = next(word for word in mail.get_content().split() if word.startswith("http"))
+    assert link.startswith(settings.CONFIG.url) and "203.0.113.9" not in mail.get_content()
+    browser = Browser()
+    place = browser.get(link.removeprefix(settings.CONFIG.url.rstrip("/")), follow=True).request["PATH_INFO"]
+    browser.post(place, {"password1": GIVEN["password"], "password2": GIVEN["password"]})
+    person.refresh_from_db()
+    assert person.check_password(GIVEN["password"])
+
+
+def test_without_a_mail_server_the_page_says_who_can_help() -> None:
+    cache.clear()
+    make_person("ada@provider.example")
+    address = "/accounts/password/reset/"
+    for answer in (Browser().get(address), Browser().post(address, {"email": "ada@provider.example"})):
+        text = answer.content.decode()
+        assert answer.status_code == 200
+        assert "forestall user link" in text and "Ask an owner" in text
+        assert 'name="email"' not in text
+    assert address in Browser().get("/accounts/login/").content.decode()
+
+
+def test_a_channel_of_one_client_mails_no_links() -> None:
+    client = make_client()
+    given = {"to": ["a@client.example"], "host": "127.0.0.1", "port": 9}
+    create_channel(EVERYTHING, notifier="smtp", title="Theirs", given=given, client=client.pk, now=START)
+    assert mail_settings() is None

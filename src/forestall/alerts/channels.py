@@ -13,13 +13,14 @@ from forestall.alerts.values import Message
 from forestall.estate import vault
 from forestall.estate.models import Client
 from forestall.estate.tenancy import Scope
-from forestall.findings.gate import seen
+from forestall.findings.gate import every, seen
 from forestall.journal.actions import append
 from forestall.kernel.errors import Trouble
 from forestall.kernel.plugins import Spec, load
 
 PACKAGE = "forestall.alerts.notifiers"
 CHANNELS_MOST = 500
+MAIL_CHANNELS_MOST = 20
 
 
 def notifiers() -> Mapping[str, ModuleType]:
@@ -121,6 +122,23 @@ def open_settings(channel: Channel) -> dict[str, Any]:
     if "host" in given:
         base = {name: value for name, value in base.items() if name == "sender"}
     return {**read, **base, **given}
+
+
+def mail_settings() -> dict[str, Any] | None:
+    """How a mail that is no alert leaves: by the installation's own mail server, else by that of the oldest
+    mail channel for all clients. None when there is neither, or its secret does not open."""
+    own = notifiers()["smtp"].defaults(settings.CONFIG)
+    if own.get("host"):
+        return dict(own)
+    rows = every(Channel).filter(notifier="smtp", client=None, enabled=True).order_by("pk")
+    for channel in rows[:MAIL_CHANNELS_MOST]:
+        try:
+            opened = open_settings(channel)
+        except (Trouble, ValueError):  # its own deliveries say so in the ledger
+            continue
+        if opened.get("host"):
+            return opened
+    return None
 
 
 def send_through(notifier: str, opened: Mapping[str, Any], message: Message) -> None:

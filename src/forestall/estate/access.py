@@ -246,6 +246,11 @@ def note_sign_in(person: Person, *, address: str) -> None:
            body={"address": address}, at=timezone.now())  # fmt: skip
 
 
+def note_link(person: Person, *, actor: str) -> None:
+    """Write into the journal that a link was made at which this person chooses a password."""
+    append("access.link_made", subject=person.pk, actor=actor[:ACTOR_MAX_CHARS], body={}, at=timezone.now())
+
+
 def _is_client(identifier: str) -> bool:
     return Client.objects.filter(pk=identifier).exists()
 

@@ -249,12 +249,20 @@ def find_person(scope: Scope, identifier: str) -> Person | None:
     return _people(scope).filter(pk=identifier).first()
 
 
+def person_called(scope: Scope, email: str) -> Person:
+    """The person who signs in with that address. Raises Trouble when the scope sees none."""
+    found = _people(scope).filter(email__iexact=email.strip(), is_active=True).first()
+    if found is None:
+        raise Trouble(f"nobody signs in with the address {email!r}", "Add them: forestall user add EMAIL.")
+    return found
+
+
 def list_tokens(scope: Scope, *, person: Person | None = None) -> list[ApiToken]:
     """API tokens that were not revoked, the newest first: a person's own, or those of all whom one sees."""
     rows = _tokens(scope)
     if person is not None:
         rows = rows.filter(person=person)
-    return list(rows.select_related("client", "person").order_by("-pk")[:PAGE_MAX])
+    return list(rows.select_related("client", "asset", "person").order_by("-pk")[:PAGE_MAX])
 
 
 def find_token(scope: Scope, identifier: str, *, person: Person | None = None) -> ApiToken | None:

@@ -12,6 +12,7 @@ from forestall.processes.admin_common import (
     Json,
     Settings,
     ask_secret,
+    asset_called,
     client_called,
     given_settings,
     shell_scope,
@@ -56,18 +57,37 @@ def user_add(
     print(person.pk)
 
 
+@user_group.command("link")
+def user_link(email: str, data: Data = None) -> None:
+    """A link at which somebody chooses a new password: once, within three days.
+
+    Example: forestall user link ana@example.net
+    """
+    found = installation(data)
+    from forestall.estate.access import note_link
+    from forestall.estate.queries import person_called
+    from forestall.web.access.links import password_link
+
+    person = person_called(shell_scope(), email)
+    note_link(person, actor=shell_scope().actor)
+    print(found.config.url.rstrip("/") + password_link(person))
+
+
 @token_group.command("create")
 def token_create(
     may: Annotated[str, typer.Option(help="Rights, separated by commas: estate:read,tickets:write …")],
     name: str = "shell",
     client: Annotated[str, typer.Option(help="Only this client.")] = "",
     person: Annotated[str, typer.Option(help="Whose token: an e-mail address; else the first owner's.")] = "",
+    asset: Annotated[str, typer.Option(help="What it pushes is about this asset if no host says else.")] = "",
+    rate: Annotated[int, typer.Option(help="Bytes a second that it may push; 0: as usual.")] = 0,
+    body_max: Annotated[int, typer.Option(help="Bytes that a body may have; 0: as usual.")] = 0,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """An API token; its secret is shown once.
 
-    Example: forestall token create --client "Alder Dental" --may estate:read,tickets:read
+    Example: forestall token create --client "Alder Dental" --asset srv-1 --may intake
     """
     installation(data)
     from forestall.estate.access import make_token
@@ -82,7 +102,13 @@ def token_create(
         raise Trouble("there is nobody whose token this could be", "Set up an owner first, or give --person.")
     owner = client_called(client).pk if client else None
     token, secret = make_token(
-        maker, name=name, may=[right.strip() for right in may.split(",")], client=owner
+        maker,
+        name=name,
+        may=[right.strip() for right in may.split(",")],
+        client=owner,
+        asset=asset_called(asset, client).pk if asset else None,
+        rate_bytes_per_s=rate or None,
+        body_max_bytes=body_max or None,
     )
     print(json.dumps({"id": token.pk, "token": secret}) if as_json else secret)
 

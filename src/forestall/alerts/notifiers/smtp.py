@@ -1,5 +1,6 @@
 """Tell by mail: plain text over SMTP; all messages of one alert are one thread."""
 
+import email.message
 import smtplib
 import ssl
 from collections.abc import Mapping
@@ -52,7 +53,12 @@ def send(settings: Mapping[str, Any], message: Message) -> None:
         raise SendFailed("no mail server is set: give this channel a server, or set mail.host")
     if not all("@" in address for address in to):
         raise SendFailed("an address of this channel is not a mail address", permanent=True)
-    mail = compose(message, sender=settings["sender"], to=to)
+    hand_over(settings, compose(message, sender=settings["sender"], to=to), to=to)
+
+
+def hand_over(settings: Mapping[str, Any], mail: email.message.Message, *, to: list[str]) -> None:
+    """Give a mail to the server of these settings. Raises SendFailed; permanent when the server refuses every
+    recipient for good."""
     try:
         with _connect(settings) as server:
             refused = server.send_message(mail, from_addr=parseaddr(settings["sender"])[1], to_addrs=to)

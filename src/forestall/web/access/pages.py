@@ -1,5 +1,9 @@
-"""The page behind the one-time set-up link: the first owner gives the installation its name, and is in."""
+"""Pages of getting in: the one-time set-up link, where the first owner gives the installation its name; a
+forgotten password."""
 
+from typing import Any
+
+from allauth.account.views import PasswordResetView
 from django import forms
 from django.contrib.auth import login
 from django.core.exceptions import ValidationError
@@ -9,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from forestall.alerts.channels import mail_settings
 from forestall.estate.access import Refused, is_setup_link, note_sign_in, use_setup_link
 from forestall.kernel.errors import Trouble
 
@@ -61,6 +66,24 @@ def set_up(request: HttpRequest, secret: str) -> HttpResponse:
             note_sign_in(owner, address=request.META.get("REMOTE_ADDR", ""))
             return redirect("/")
     return render(request, "access/set_up.html", {"form": form})
+
+
+class PasswordForgotten(PasswordResetView):  # type: ignore[misc]
+    """A link for a new password by mail; where no mail can leave, who can help."""
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """`mail`: whether one can leave."""
+        found: dict[str, Any] = super().get_context_data(**given)
+        return found | {"mail": mail_settings() is not None}
+
+    def post(self, request: HttpRequest, *args: Any, **given: Any) -> HttpResponse:
+        """Without a mail server nothing is promised."""
+        answer: HttpResponse = (
+            self.get(request, *args, **given)
+            if mail_settings() is None
+            else super().post(request, *args, **given)
+        )
+        return answer
 
 
 def _used(request: HttpRequest) -> HttpResponse:
