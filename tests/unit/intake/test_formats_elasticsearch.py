@@ -107,6 +107,11 @@ def test_bodies_that_are_refused_as_a_whole(lines: list[object], why: str) -> No
         bulk(*lines)
 
 
+def test_more_lines_than_any_body_has() -> None:
+    with pytest.raises(ValueError, match="smaller batches"):
+        read(b" \n" * 1_000_000, names_with(), received_at_ms=NOW)
+
+
 def test_reasons_are_bounded() -> None:
     found = bulk(*[{"create": {}}, b"["] * 500)
     told = answer(found)["items"]

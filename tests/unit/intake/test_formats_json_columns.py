@@ -173,6 +173,14 @@ def test_many_records_of_one_shape_stay_on_the_fast_way() -> None:
     assert rows_of(found.logs) == [slow(SEED_LINES[0])[0][0]] * 500
 
 
+def test_a_long_body_is_read_in_parts() -> None:
+    long = b'{"_msg":"%s","host":"h%d","k":"v"}'
+    short = [long % (b"short", k) for k in range(300)]
+    body = b"\n".join(short + [long % (b"x" * 200_000, k) if k % 7 else b'{"bad"' for k in range(60)])
+    check(body)
+    assert len(fast(body).refused) == 9
+
+
 def test_no_record_is_no_row() -> None:
     assert len(fast(b"").logs) == 0
     assert len(fast(b"\n \r\n\t\n").logs) == 0

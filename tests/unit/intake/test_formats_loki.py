@@ -172,6 +172,13 @@ def test_too_many_lines() -> None:
             read(spell([({}, lines)]), received_at_ms=NOW)
 
 
+def test_what_takes_far_more_memory_than_its_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="braces"):
+        read_json(b'{"streams":[' + b"{}," * 2_000_000 + b"{}]}", received_at_ms=NOW)
+    with pytest.raises(ValueError, match="at most"):
+        read_protobuf(b"\x0a\x00" * 1_000_000 + b"\x7a\x00" + b"\x0a\x00" * 2_000_000, received_at_ms=NOW)
+
+
 def test_labels_as_text() -> None:
     assert read_labels('{a="1", b=`x"y`,c="\\x41\\u00e9\\n\\\\",}') == {"a": "1", "b": 'x"y', "c": "Aé\n\\"}
     assert read_labels("{}") == {}

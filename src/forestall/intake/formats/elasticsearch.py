@@ -69,44 +69,62 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class BulkReading:
-    """What a body holds, with one action an item, and why an item was not taken, by its number."""
+    """What a body holds. Item k has the action `actions[codes[k]]`; `refused` says why an item was not taken,
+    by its number."""
 
     reading: Reading
     actions: list[Action]
+    codes: I64
     refused: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """`documents` are the lines that are to be added, `places` the items that they belong to."""
+
+    actions: list[Action]
+    codes: I64
+    documents: I64
+    places: I64
 
 
 def read(body: bytes, names: Names, *, received_at_ms: int, index: str = "") -> BulkReading:
     """The documents of a body. `index` is the one that the path names.
 
     Raises ValueError, as Elasticsearch refuses all of a body: for a line that should be an action and is
-    none, a last action without its document, more than ROWS_MAX documents.
+    none, a last action without its document, more than ROWS_MAX items.
     """
     starts, ends = find_lines(body)
     if not len(starts):
         raise ValueError("a bulk body has at least one action")
-    actions, documents, places = _pair(body, starts, ends, index)
-    if len(actions) > ROWS_MAX:
+    items = _read_alternate(body, starts, ends, index) if len(starts) % 2 == 0 else None
+    items = items or _read_in_turn(body, starts, ends, index)
+    if len(items.codes) > ROWS_MAX:
         raise ValueError(
-            f"one body has at most {ROWS_MAX} documents, this one {len(actions)}: send smaller batches"
+            f"one body has at most {ROWS_MAX} items, this one {len(items.codes)}: send smaller batches"
         )
     columns = read_json_records(
-        body, starts[documents], ends[documents], names, received_at_ms=received_at_ms
+        body, starts[items.documents], ends[items.documents], names, received_at_ms=received_at_ms
     )
-    refused = {int(places[place]): reason for place, reason in columns.refused.items()}
-    if len(places) < len(actions):
-        refused |= {place: ONLY_ADDED for place, action in enumerate(actions) if not action.adds}
+    refused = {int(items.places[place]): reason for place, reason in columns.refused.items()}
+    if len(items.places) < len(items.codes):
+        refused |= {
+            place: ONLY_ADDED
+            for place, code in enumerate(items.codes.tolist())
+            if not items.actions[code].adds
+        }
         refused = dict(sorted(refused.items()))
     told = tuple(Refused(place, reason) for place, reason in islice(refused.items(), REFUSED_MAX))
-    return BulkReading(Reading(Pushed(columns.logs, no_samples()), told, len(refused)), actions, refused)
+    reading = Reading(Pushed(columns.logs, no_samples()), told, len(refused))
+    return BulkReading(reading, items.actions, items.codes, refused)
 
 
 def answer_items(bulk: BulkReading, *, took_ms: int) -> bytes:
     """The answer's body: the status of each item. Elasticsearch tells `errors` first, and some look there."""
-    spelled = {id(action): _item(action) for action in _different(bulk.actions)}
-    items = [spelled[id(action)] for action in bulk.actions]
+    spelled = [_item(action) for action in bulk.actions]
+    items = [spelled[code] for code in bulk.codes.tolist()]
     for told, (place, reason) in enumerate(bulk.refused.items()):
-        action = bulk.actions[place]
+        action = bulk.actions[bulk.codes[place]]
         reason = reason if told < REASONS_MAX else "it could not be used either"
         kind = "document_parsing_exception" if action.adds else "illegal_argument_exception"
         error = msgspec.json.encode({"type": kind, "reason": reason}).decode()
@@ -119,41 +137,28 @@ def _item(action: Action) -> str:
     return f'{{"{action.kind}":{{{action.target}"result":"created","status":201}}}}'
 
 
-def _pair(body: bytes, starts: I64, ends: I64, index: str) -> tuple[list[Action], I64, I64]:
-    """The action of each item, the lines that are documents to add, and the items that these belong to."""
-    if len(starts) % 2 == 0:
-        actions = _read_alternate(body, starts, ends, index)
-        if actions is not None:
-            return actions, np.arange(1, len(starts), 2), np.arange(len(actions))
-    return _read_in_turn(body, starts, ends, index)
-
-
-def _read_alternate(body: bytes, starts: I64, ends: I64, index: str) -> list[Action] | None:
-    """The actions when every other line is one that adds; None when it is not so simple."""
+def _read_alternate(body: bytes, starts: I64, ends: I64, index: str) -> _Items | None:
+    """The items when every other line is an action that adds; None when it is not so simple."""
     data = np.frombuffer(body, np.uint8)
-    codes = np.empty(len(starts) // 2, np.int32)
+    codes = np.empty(len(starts) // 2, np.int64)
     listed = np.empty(ACTIONS_MAX, np.int64)
     count = _number_actions(data, starts, ends, _SEED, np.full(SLOTS, -1, np.int32), listed, codes)
-    try:
-        different = [_read_action(body, starts, ends, line, index) for line in listed[:count].tolist()]
-        if (codes >= 0).all():
-            actions = np.array([*different, None], object)[codes].tolist()
-        else:
-            actions = [
-                different[code] if code >= 0 else _read_action(body, starts, ends, 2 * place, index)
-                for place, code in enumerate(codes.tolist())
-            ]
-    except ValueError:
-        return None
-    return actions if all(action.adds for action in _different(actions)) else None
+    alone = np.flatnonzero(codes < 0)
+    codes[alone] = np.arange(count, count + len(alone))
+    lines = [*listed[:count].tolist(), *(2 * alone).tolist()]
+    actions: list[Action] = []
+    for line in lines:
+        try:
+            action = _read_action(body, starts, ends, line, index)
+        except ValueError:
+            return None
+        if not action.adds:
+            return None
+        actions.append(action)
+    return _Items(actions, codes, np.arange(1, len(starts), 2), np.arange(len(codes)))
 
 
-def _different(actions: list[Action]) -> list[Action]:
-    """Each object once; equal ones are mostly the same."""
-    return list({id(action): action for action in actions}.values())
-
-
-def _read_in_turn(body: bytes, starts: I64, ends: I64, index: str) -> tuple[list[Action], I64, I64]:
+def _read_in_turn(body: bytes, starts: I64, ends: I64, index: str) -> _Items:
     actions: list[Action] = []
     documents: list[int] = []
     places: list[int] = []
@@ -169,7 +174,7 @@ def _read_in_turn(body: bytes, starts: I64, ends: I64, index: str) -> tuple[list
                 places.append(len(actions))
             line += 1
         actions.append(action)
-    return actions, np.array(documents, np.int64), np.array(places, np.int64)
+    return _Items(actions, np.arange(len(actions)), np.array(documents, np.int64), np.array(places, np.int64))
 
 
 def _read_action(body: bytes, starts: I64, ends: I64, line: int, index: str) -> Action:

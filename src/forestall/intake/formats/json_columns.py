@@ -37,12 +37,13 @@ from forestall.kernel.columns import I64, U8
 TEXTS_MAX = 16_384  # different hosts, sources, … in one body; records with others are odd
 ATTRS_RATIO_MAX = 4  # attributes may be so many times larger than the body, and ATTRS_FREE_BYTES
 ATTRS_FREE_BYTES = 1 << 20
+CHUNK_MAX_BYTES = 4 << 20  # so much is read at once: what that takes is many times as large
 PLAIN_MIN = 8  # fewer records are not worth the setting up
-BODY_MAX_BYTES = 1 << 30
 
 Bools = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
 
+_CODED = pa.dictionary(pa.int32(), pa.string())
 _SEED = np.uint64(secrets.randbits(64))
 
 
@@ -59,13 +60,30 @@ def read_json_records(
 ) -> JsonColumns:
     """Record k is `body[starts[k]:ends[k]]`, with a line break or nothing behind it; ascending.
 
-    `plain_min`: from how many records on columns are tried. Raises ValueError when the body is too large, or
-    its attributes are far larger than the body itself.
+    `plain_min`: from how many records on columns are tried. Raises ValueError when the attributes are far
+    larger than the body itself.
     """
-    if len(body) > BODY_MAX_BYTES:
-        raise ValueError(f"a body has at most {BODY_MAX_BYTES} bytes, this one {len(body)}")
-    count = len(starts)
-    if count < plain_min:
+    parts: list[JsonColumns] = []
+    refused: dict[int, str] = {}
+    first = 0
+    while first < len(starts):
+        begin = int(starts[first])
+        last = max(first + 1, int(np.searchsorted(ends, begin + CHUNK_MAX_BYTES)))
+        stop = int(ends[last - 1])
+        part = _read_chunk(
+            body[begin:stop], starts[first:last] - begin, ends[first:last] - begin, names, received_at_ms,
+            plain_min,
+        )  # fmt: skip
+        refused |= {first + place: reason for place, reason in part.refused.items()}
+        parts.append(part)
+        first = last
+    return JsonColumns(_join([part.logs for part in parts]), refused)
+
+
+def _read_chunk(
+    body: bytes, starts: I64, ends: I64, names: Names, received_at_ms: int, plain_min: int
+) -> JsonColumns:
+    if len(starts) < plain_min:
         return _rows_alone(body, starts, ends, names, received_at_ms)
     columns = _Columns(body, starts, ends, names, received_at_ms)
     odd = np.flatnonzero(columns.odd)
@@ -109,6 +127,26 @@ def logs_of(records: list[Record]) -> PushedLogs:
         np.array([record.facility for record in records], np.uint8),
         text[0].dictionary_encode(), text[1].dictionary_encode(), *text[2:],
     )  # fmt: skip
+
+
+def _join(parts: list[PushedLogs]) -> PushedLogs:
+    """One after the other."""
+    kept = [part for part in parts if len(part)]
+    if len(kept) < 2:
+        return kept[0] if kept else no_logs()
+    return PushedLogs(
+        *(
+            np.concatenate([getattr(part, name) for part in kept])
+            for name in ("at_ms", "severity", "facility")
+        ),
+        *(
+            pa.chunked_array([getattr(part, name).cast(_CODED) for part in kept])
+            .unify_dictionaries()
+            .combine_chunks()
+            for name in ("host", "source")
+        ),
+        *(pa.concat_arrays([getattr(part, name) for part in kept]) for name in ("message", "raw", "attrs")),
+    )
 
 
 class _Columns:

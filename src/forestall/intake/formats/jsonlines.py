@@ -12,6 +12,8 @@ from forestall.intake.formats.json_columns import JsonColumns, read_json_records
 from forestall.intake.pushed import ROWS_MAX, Pushed, no_samples
 from forestall.kernel.columns import I64, U8
 
+LINES_MAX = 2 * ROWS_MAX  # a bulk body has an action for each record
+
 _BOM = b"\xef\xbb\xbf"
 _BREAK = ord("\n")
 
@@ -43,12 +45,15 @@ def reading_of(columns: JsonColumns) -> Reading:
 
 
 def find_lines(body: bytes) -> tuple[I64, I64]:
-    """Where each line that is not blank starts and ends, without its line break."""
+    """Where each line that is not blank starts and ends, without its line break. Raises ValueError for more
+    than LINES_MAX."""
     data: U8 = np.frombuffer(body, np.uint8)
     breaks = np.flatnonzero(data == _BREAK)
     starts = np.concatenate([[0], breaks + 1]).astype(np.int64)
     ends = np.concatenate([breaks, [len(body)]]).astype(np.int64)
     kept = ends > starts
+    if np.count_nonzero(kept) > LINES_MAX:
+        raise ValueError(f"one body has at most {LINES_MAX} lines: send smaller batches")
     suspects = np.flatnonzero(kept & (ends - starts <= 64))
     for row in suspects[data[starts[suspects]] <= ord(" ")].tolist():
         kept[row] = bool(body[starts[row] : ends[row]].strip())

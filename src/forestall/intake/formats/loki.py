@@ -28,6 +28,7 @@ from forestall.intake.pushed import ROWS_MAX, Pushed, PushedLogs, no_samples
 from forestall.kernel.columns import I64
 
 LABELS_MAX = 256  # of one line, with its metadata
+BRACES_MAX = 2_000_000  # in a JSON body: what each opens takes memory
 REMEMBERED_MAX_CHARS = 1024  # larger sets are looked at each time
 TIME_NAME = "entry.timestamp"  # the attribute for a time that is not believed
 
@@ -75,6 +76,8 @@ class _Table:
 
 def read_json(body: bytes, *, received_at_ms: int) -> Reading:
     """The lines of a JSON body. Raises ValueError when it is no push, or has more than ROWS_MAX lines."""
+    if body.count(b"[") + body.count(b"{") > BRACES_MAX:
+        raise ValueError(f"one push has at most {BRACES_MAX} braces: send smaller batches")
     try:
         try:
             push = _decode(body)
@@ -104,11 +107,12 @@ def _table_of(push: _Push) -> _Table:
         sets.append(labels)
         times += [value.at_ns for value in stream.values]
         lines += [value.line for value in stream.values]
-        if any(value.metadata for value in stream.values):
-            for value in stream.values:
-                which.append(len(sets) if value.metadata else plain)
-                if value.metadata:
-                    sets.append(labels | _texts(value.metadata) if isinstance(labels, dict) else labels)
+        metadata = [value.metadata for value in stream.values]
+        if any(metadata):
+            for own in metadata:
+                which.append(len(sets) if own else plain)
+                if own:
+                    sets.append(labels | _texts(own) if isinstance(labels, dict) else labels)
         else:
             which += [plain] * len(stream.values)
         times += [_old_time_ns(entry.ts) for entry in stream.entries]
@@ -132,7 +136,7 @@ def _old_time_ns(text: str) -> str:
 def _times_ns(times: list[str | int]) -> tuple[I64, dict[int, str]]:
     """Times that are told as text, and what is wrong with those that are none."""
     try:
-        if not any(isinstance(at, int) for at in times):
+        if int not in set(map(type, times)):
             told: I64 = pa.array(times, pa.string()).cast(pa.int64()).to_numpy()
             return told, {}
     except pa.ArrowInvalid:

@@ -19,6 +19,7 @@ from forestall.intake.pushed import ROWS_MAX
 from forestall.kernel.columns import I64, U8
 from forestall.kernel.compiled import compiled
 
+SLOW_MAX_BYTES = 4 << 20  # for the library, which makes many times as much of empty messages
 NS_MAX = 1 << 62
 PROBES_MAX = 32
 
@@ -81,7 +82,11 @@ def read_entries(body: bytes) -> Entries:
 
 
 def walk_slowly(body: bytes) -> Entries:
-    """By the protobuf library."""
+    """By the protobuf library. Raises ValueError like read_entries, and for more than SLOW_MAX_BYTES."""
+    if len(body) > SLOW_MAX_BYTES:
+        raise ValueError(
+            f"not a plain PushRequest of Loki, or a damaged one: it has at most {SLOW_MAX_BYTES} bytes then"
+        )
     try:
         push = PushRequest.FromString(body)
     except DecodeError as error:
@@ -123,13 +128,15 @@ def walk(body: bytes) -> Entries | None:
     listed = np.empty(count, np.int64)
     different = _number_sets(data, rows, _SEED, slots, listed, which)
     sets = []
-    labels = [_text(body[start:end]) for start, end in streams[:stream_count].tolist()]
-    for row in rows[listed[:different]].tolist():
+    bounds = zip(streams[:stream_count, 0].tolist(), streams[:stream_count, 1].tolist(), strict=True)
+    labels = [_text(body[start:end]) for start, end in bounds]
+    first = rows[listed[:different]]
+    for place, start, end in zip(*(first[:, k].tolist() for k in (_STREAM, _META, _META_END)), strict=True):
         try:
-            own = _Entry.FromString(body[max(0, row[_META]) : max(0, row[_META_END])]).metadata
+            own = _metadata(_Entry.FromString(body[start:end]).metadata) if start >= 0 else {}
         except DecodeError:
             return None
-        sets.append((labels[row[_STREAM]], _metadata(own)))
+        sets.append((labels[place], own))
     seconds, nanos = rows[:, _SECONDS], rows[:, _NANOS]
     sane = (seconds >= 0) & (seconds < NS_MAX // 10**9) & (nanos >= 0) & (nanos < 10**9)
     at_ns = np.where(sane, seconds * 10**9 + nanos, 0)
