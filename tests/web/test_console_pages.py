@@ -395,6 +395,22 @@ def test_a_token_is_shown_once(sign_in: Callable[..., Browser]) -> None:
     assert "fst_" not in browser.get("/people/").content.decode()
 
 
+def test_a_token_for_a_program_that_pushes(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
+    browser = sign_in()
+    asset = Asset.objects.get(pk=seeded.ids["asset"])
+    given = {"what": "token", "name": "Push", "may": ["intake"], "asset": asset.name, "rate": "1.5"}
+    assert "Name the client too" in said(browser.post("/people/", given))
+    given |= {"client": asset.client.name}
+    assert "not a number of megabytes" in said(browser.post("/people/", given | {"rate": "lots"}))
+    text = browser.post("/people/", given).content.decode()
+    token = ApiToken.objects.get(name="Push")
+    assert "fst_" in text and (token.asset, token.rate_bytes_per_s, token.body_max_bytes) == (
+        asset,
+        1_500_000,
+        None,
+    )
+
+
 def test_a_service_manager_makes_no_owner(sign_in: Callable[..., Browser]) -> None:
     """Nobody gives more than they have."""
     browser = sign_in(role=Role.SERVICE_MANAGER)

@@ -300,12 +300,16 @@ def person_out(row: Person, *, sees: Any) -> dict[str, Any]:
 
 
 class TokenIn(Schema):
-    """A new API token; see `rights` for what it `may`."""
+    """A new API token; see `rights` for what it `may`. For a program that pushes: `asset` is what it is about
+    where no known host is named, the limits hold for it alone (null: as usual)."""
 
     name: str
     may: list[str] = []
     client: str | None = None
     expires_at: datetime | None = None
+    asset: str | None = None
+    rate_bytes_per_s: int | None = None
+    body_max_bytes: int | None = None
 
 
 class TokenOut(Schema):
@@ -314,6 +318,9 @@ class TokenOut(Schema):
     id: str
     person: str = Field(validation_alias="person_id")
     client: str | None = Field(validation_alias="client_id")
+    asset: str | None = Field(validation_alias="asset_id")
+    rate_bytes_per_s: int | None
+    body_max_bytes: int | None
     name: str
     may: list[str]
     made_at: datetime

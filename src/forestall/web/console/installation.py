@@ -35,6 +35,7 @@ from forestall.kernel.signs import read_sign
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, client_given, seen_or_404
 from forestall.web.console.overriding import fields_of, settings_of
+from forestall.web.operations import list_doors
 
 ROLES = ("store", "watch", "web", "guard", "agent")
 HOMES = (
@@ -249,18 +250,7 @@ def people(request: Asked) -> HttpResponse:
             messages.error(request, str(refused))
         return redirect("people")
     if request.method == "POST" and given.get("what") == "token":
-        made: list[str] = []
-        attempt(
-            request,
-            lambda: made.append(
-                access.make_token(
-                    request.user,  # type: ignore[arg-type]
-                    name=given.get("name", ""), may=given.getlist("may"),
-                    client=client_given(request.scope, given) or None,
-                )[1]
-            ),
-        )  # fmt: skip
-        secret = made[0] if made else ""
+        secret = _make_token(request)
     context = {
         "nav": "people",
         "people": queries.list_people(request.scope),
@@ -271,6 +261,53 @@ def people(request: Asked) -> HttpResponse:
         "secret": secret,
     }
     return render(request, "console/people.html", context)
+
+
+def _make_token(request: Asked) -> str:
+    """The secret of the token that the form asks for; "" when it was said what is wrong with it."""
+    given = request.POST
+    made: list[str] = []
+
+    def make() -> None:
+        client = client_given(request.scope, given)
+        made.append(
+            access.make_token(
+                request.user,  # type: ignore[arg-type]
+                name=given.get("name", ""),
+                may=given.getlist("may"),
+                client=client or None,
+                asset=_asset_named(request, given.get("asset", "").strip(), client),
+                rate_bytes_per_s=_megabytes(given.get("rate", "")),
+                body_max_bytes=_megabytes(given.get("body_max", "")),
+            )[1]
+        )
+
+    attempt(request, make)
+    return made[0] if made else ""
+
+
+def _asset_named(request: Asked, name: str, client: str) -> str | None:
+    """The client's asset of that name. Raises Trouble when there is none, or several."""
+    if not name:
+        return None
+    found = queries.assets_named(request.scope, name, client=client) if client else []
+    if len(found) != 1:
+        raise Trouble(
+            f"the client has no asset called {name!r}", "Name the client too, and one of its assets."
+        )
+    return found[0].pk
+
+
+def _megabytes(text: str) -> int | None:
+    """Bytes. Raises Trouble for what is no number."""
+    if not text.strip():
+        return None
+    try:
+        return int(float(text) * 1_000_000)
+    except (ValueError, OverflowError) as error:
+        raise Trouble(
+            f"{text!r} is not a number of megabytes", "Leave it empty for the usual one."
+        ) from error
 
 
 @needs("people:read")
@@ -304,6 +341,7 @@ def health(request: Asked) -> HttpResponse:
         "troubles": guard.numbers.get("troubles", {}) if guard else {},
         "channel": settings.CONFIG.guard.webhook or settings.CONFIG.guard.mail_to,
         "restarts": restarts[::-1],
+        "doors": list_doors(),
         "journal_size": journal.size(),
         "checkpoint": journal.last_checkpoint(),
         "key": fingerprint(installation_signer().public_key),
