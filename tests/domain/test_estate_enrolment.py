@@ -30,6 +30,13 @@ def token_for(client: Client, **more: Any) -> str:
     return enrolment.make_enrolment_token(EVERYTHING, client=client.pk, **more)[1]
 
 
+def test_a_token_can_be_given_on_a_command_line() -> None:
+    """One that begins with a dash would be taken for an option."""
+    client = make_client()
+    secrets = [token_for(client) for _ in range(100)]
+    assert all(secret.isalnum() and len(secret) >= 32 for secret in secrets)
+
+
 def test_a_token_makes_a_collector_and_its_asset_once() -> None:
     client = make_client()
     site = make_site(client, ranges=["10.0.0.0/8"])

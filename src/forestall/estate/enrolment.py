@@ -47,7 +47,7 @@ def make_enrolment_token(
         raise LookupError("there is no such site")
     if asset and not Asset.objects.filter(pk=asset, client=client, archived_at=None).exists():
         raise LookupError("there is no such asset")
-    secret = secrets.token_urlsafe(24)
+    secret = secrets.token_hex(24)  # it is given on a command line, where a leading dash is an option
     now = timezone.now()
     with transaction.atomic():
         token = EnrolmentToken.objects.create(
