@@ -122,12 +122,13 @@ class SecondAgent:
         assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [*COMMAND, "agent", "run", "--data", str(self._data)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-        )
+        with self._data.with_name(f"{self._data.name}.output").open("ab") as output:
+            self._process = subprocess.Popen(
+                [*COMMAND, "agent", "run", "--data", str(self._data)],
+                stdout=output,
+                stderr=output,
+                env=environment(),
+            )
 
     def kill(self) -> None:
         """Without a last word."""

@@ -35,7 +35,7 @@ OVERRIDES = {  # asset → rule → settings: the product's own way to shorten w
         "asset-silent": {"silent": {"after": "20 s", "intervals": None}},
         "disk-full": {"off": True},  # it runs on this machine too and sees the same disk
     },
-    "branch-till": {"probe-silent": {"silent": {"after": "25 s", "intervals": None}}},
+    "branch-till": {"probe-silent": {"silent": {"after": "30 s", "intervals": None}}},
 }
 
 
