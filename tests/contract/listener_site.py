@@ -26,13 +26,13 @@ ASSETS = (
 class Site:
     """What a listener hands over, and what becomes of it. While `full` there is no room."""
 
-    def __init__(self, directory: Path, door: str) -> None:
+    def __init__(self, directory: Path, door: str, *, max_bytes: int, segment_bytes: int) -> None:
         self.directory = directory
         self.rejected: list[str] = []
         self.raw: list[bytes] = []
         self.full = False
         self.asked = 0
-        self.writer = QueueWriter(directory, max_bytes=1 << 26)
+        self.writer = QueueWriter(directory, max_bytes=max_bytes, segment_bytes=segment_bytes)
         self.stop = asyncio.Event()
         site = self
 
@@ -74,9 +74,16 @@ async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> Non
 
 
 @asynccontextmanager
-async def listening(listener: ModuleType, directory: Path, **given: object) -> AsyncIterator[Site]:
-    """The listener on a free port."""
-    site = Site(directory, listener.SPEC.name)
+async def listening(
+    listener: ModuleType,
+    directory: Path,
+    *,
+    max_bytes: int = 1 << 26,
+    segment_bytes: int = 1 << 25,
+    **given: object,
+) -> AsyncIterator[Site]:
+    """The listener on a free port, with a queue of at most `max_bytes`."""
+    site = Site(directory, listener.SPEC.name, max_bytes=max_bytes, segment_bytes=segment_bytes)
     settings = listener.SPEC.read({"port": 0, **given})
     task = asyncio.create_task(listener.listen(settings, site.accept, site.stop))
     await until(lambda: site.port > 0 or task.done())

@@ -9,15 +9,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from contract.daemons import free_port
-from forestall.collect.listeners import CannotTake, Received, Records, relp
+from contract.listener_site import listening, until
+from forestall.collect.listeners import Received, relp
 from forestall.intake.envelope import decode_envelope, unpack_lines
 from forestall.intake.listening import QueueAccept, last_lines
 from forestall.intake.queue import START, QueueReader, QueueWriter
@@ -146,51 +147,6 @@ def test_lines_are_there_once_although_the_listener_is_killed(tmp_path: Path, wo
     assert json.loads(said)["repeated"] > 0, "nothing was sent twice: the test shows nothing"
 
 
-class Door:
-    """A listener in this process; while `full` it has no room."""
-
-    def __init__(self, directory: Path) -> None:
-        self.taken: list[bytes] = []
-        self.rejected: list[str] = []
-        self.full = False
-        self.asked = 0
-        door = self
-
-        class Accept(QueueAccept):
-            async def __call__(self, received: Received | Records) -> None:
-                assert isinstance(received, Received)
-                door.asked += 1
-                if door.full:
-                    raise CannotTake("full")
-                await super().__call__(received)
-                door.taken += received.lines
-
-        self.writer = QueueWriter(directory, max_bytes=1 << 26)
-        self.accept = Accept(
-            self.writer, SystemClock(), door="relp", reject=lambda one: self.rejected.append(one.reason)
-        )
-
-
-@asynccontextmanager
-async def open_door(directory: Path) -> AsyncIterator[Door]:
-    door, stop = Door(directory), asyncio.Event()
-    task = asyncio.create_task(relp.listen(relp.SPEC.read({"port": 0}), door.accept, stop))
-    await until(lambda: door.accept.port > 0 or task.done())
-    try:
-        yield door
-    finally:
-        stop.set()
-        await task
-        door.writer.close()
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)
-
-
 OFFERS = b"relp_version=0\nrelp_software=test,1\ncommands=syslog\n"
 OPEN = b"1 open %d %s\n" % (len(OFFERS), OFFERS)
 
@@ -210,20 +166,20 @@ async def begin(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 
 async def test_nothing_is_answered_or_read_while_there_is_no_room(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door:
+    async with listening(relp, tmp_path) as door:
         door.full = True
-        reader, writer = await begin(door.accept.port)
-        count, rest = 3000, b"x" * 10_000  # more than all socket buffers hold
+        reader, writer = await begin(door.port)
+        count, rest = 1500, b"x" * 10_000  # more than all socket buffers hold
         writer.write(b"".join(message(2 + k, b"<13>line %d %s" % (k, rest)) for k in range(count)))
         with pytest.raises(TimeoutError):  # the window closes
             await asyncio.wait_for(writer.drain(), 0.5)
         with pytest.raises(TimeoutError):  # and nothing is acknowledged
             await asyncio.wait_for(reader.readline(), 0.2)
-        assert door.taken == []
+        assert door.messages() == []
         door.full = False
         answers = [await asyncio.wait_for(reader.readline(), 20) for _ in range(count)]
         assert answers == [b"%d rsp 6 200 OK\n" % (2 + k) for k in range(count)]
-        assert door.taken == [b"<13>line %d %s" % (k, rest) for k in range(count)]
+        assert [text.split()[1] for text in door.messages()] == [str(k) for k in range(count)]
         writer.write(b"%d close 0\n" % (count + 2))
         assert await reader.read() == b"%d rsp 0\n0 serverclose 0\n" % (count + 2)
         writer.close()
@@ -231,22 +187,22 @@ async def test_nothing_is_answered_or_read_while_there_is_no_room(tmp_path: Path
 
 
 async def test_who_leaves_before_there_is_room_keeps_what_it_has(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door:
+    async with listening(relp, tmp_path) as door:
         door.full = True
-        _, writer = await begin(door.accept.port)
+        _, writer = await begin(door.port)
         writer.write(message(2, b"<13>kept by its sender"))
         await until(lambda: door.asked > 0)
         writer.close()
         asked = door.asked
         await asyncio.sleep(0)
         door_closed = asyncio.get_running_loop().time()
-        reader, writer = await begin(door.accept.port)
+        reader, writer = await begin(door.port)
         await until(lambda: door.asked > asked or asyncio.get_running_loop().time() - door_closed > 0.6)
         door.full = False
         writer.write(message(2, b"<13>kept by its sender"))
         assert await asyncio.wait_for(reader.readline(), 20) == b"2 rsp 6 200 OK\n"
         writer.close()
-    assert door.taken == [b"<13>kept by its sender"]
+    assert door.messages() == ["kept by its sender"]
 
 
 @pytest.mark.parametrize(
@@ -262,9 +218,9 @@ async def test_who_leaves_before_there_is_room_keeps_what_it_has(tmp_path: Path)
 async def test_what_is_not_relp_is_told_and_the_rest_goes_on(
     tmp_path: Path, sent: bytes, reason: str
 ) -> None:
-    async with open_door(tmp_path) as door:
-        other_reader, other = await begin(door.accept.port)
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.accept.port)
+    async with listening(relp, tmp_path) as door:
+        other_reader, other = await begin(door.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(sent)
         await asyncio.wait_for(reader.read(), 20)
         writer.close()
@@ -272,7 +228,26 @@ async def test_what_is_not_relp_is_told_and_the_rest_goes_on(
         assert await asyncio.wait_for(other_reader.readline(), 20) == b"2 rsp 6 200 OK\n"
         other.close()
     assert len(door.rejected) == 1 and reason in door.rejected[0]
-    assert door.taken == [b"<13>goes on"]
+    assert door.messages() == ["goes on"]
+
+
+async def test_a_full_queue_closes_the_window_until_it_is_emptied(tmp_path: Path) -> None:
+    async with listening(relp, tmp_path, max_bytes=300_000, segment_bytes=50_000) as door:
+        reader, writer = await begin(door.port)
+        answered = 0
+        try:
+            while True:
+                writer.write(message(2 + answered, b"<13>line %d %s" % (answered, b"x" * 10_000)))
+                await asyncio.wait_for(reader.readline(), 1)
+                answered += 1
+        except TimeoutError:
+            pass
+        assert answered == len(door.messages()) > 10  # what was answered is there, and no more
+        queue = QueueReader(tmp_path)
+        assert queue.trim(queue.end()) > 0  # what the consumers do
+        assert await asyncio.wait_for(reader.readline(), 20) == b"%d rsp 6 200 OK\n" % (2 + answered)
+        assert door.messages()[-1].startswith(f"line {answered} ")
+        writer.close()
 
 
 def test_last_lines_are_found_at_the_end_of_a_queue(tmp_path: Path) -> None:

@@ -155,6 +155,17 @@ async def test_rubbish_is_told_and_does_not_stop_the_rest(tmp_path: Path) -> Non
     assert any("traps_users" in reason for reason in site.rejected)
 
 
+async def test_traps_that_the_kernel_drops_are_counted(tmp_path: Path) -> None:
+    sent = 3000
+    async with listening(traps, tmp_path / "queue") as site:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(sent):  # the listener's loop does not run meanwhile, so its buffer overflows
+                sender.sendto(b"x" * 8000, ("127.0.0.1", site.port))
+    counters = site.accept.counters
+    assert counters["udp_dropped"] > 0
+    assert counters["rejected"] + counters["udp_dropped"] == sent
+
+
 async def test_users_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "short").write_text("1234567")
     for lines, said in (

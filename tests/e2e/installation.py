@@ -15,7 +15,7 @@ from typing import Any
 
 READY_S = 90.0
 STOP_S = 30.0
-PORTS = (8080, 5514, 8123)
+PORTS = (8080, 5514, 6514, 2514, 1162, 10051, 8123)
 COMMAND = (sys.executable, "-c", "from forestall.processes.cli import main; main()")
 DESK = Path(__file__).with_name("desk.py")
 

@@ -137,6 +137,7 @@ METRICS = _listed(
     ("forestall.udp_dropped_count", "the system dropped datagrams before they could be read"),
     ("forestall.outcomes_lost_count", "outcomes of probes could not be handed on"),
     ("forestall.role_up", "the role {item} is down"),
+    ("forestall.listener_up", "the listener {item} does not listen"),
     ("forestall.delivery_late_s", "the oldest message that is due is {value} late"),
 )
 

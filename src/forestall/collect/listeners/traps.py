@@ -114,8 +114,9 @@ class _Traps:
                     trap, answer = read_trap(data)
                     read.append(_Read(address, trap, answer, None))
             except NotTrap as error:
-                key = (plain_address(address[0]), str(error))
-                wrong[key] = wrong.get(key, 0) + 1
+                _add(wrong, address, str(error))
+            except Exception as error:  # one message must not end the others; what it says is not kept
+                _add(wrong, address, f"a mistake of ours on an SNMP message ({type(error).__name__})")
         return read, replies, wrong
 
     def _read_v3(self, data: bytes, address: Address) -> Said:
@@ -172,6 +173,11 @@ class _Traps:
     def _send(self, data: bytes, address: Address) -> None:
         with contextlib.suppress(OSError):  # the sender asks again
             self._udp.sendto(data, address)
+
+
+def _add(wrong: dict[tuple[str, str], int], address: Address, reason: str) -> None:
+    key = (plain_address(address[0]), reason)
+    wrong[key] = wrong.get(key, 0) + 1
 
 
 def _of_sender(line: PushedLine, peer: str) -> PushedLine:
