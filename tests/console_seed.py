@@ -259,6 +259,7 @@ def observe(found: Seeded, now_ms: int) -> None:
     import pyarrow as pa
     from django.conf import settings
 
+    from contract.telemetry_store import write_logs
     from forestall.kernel.columns import LogColumns, SampleColumns
     from forestall.kernel.ids import to_number
     from forestall.telemetry.client import Store
