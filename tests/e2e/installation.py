@@ -15,7 +15,15 @@ from typing import Any
 
 READY_S = 90.0
 STOP_S = 30.0
-PORTS = (8080, 5514, 6514, 2514, 1162, 10051, 8123)
+PORTS = {
+    "web": 8080,
+    "syslog": 5514,
+    "syslog_tls": 6514,
+    "relp": 2514,
+    "traps": 1162,
+    "zabbix": 10051,
+    "store": 8123,
+}
 COMMAND = (sys.executable, "-c", "from forestall.processes.cli import main; main()")
 DESK = Path(__file__).with_name("desk.py")
 
@@ -34,7 +42,7 @@ def free_offset() -> int:
     for _ in range(200):
         offset = random.randrange(1_000, 40_000)
         with suppress(OSError):
-            for port in PORTS:
+            for port in PORTS.values():
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                     with socket.socket(socket.AF_INET, kind) as trial:
                         trial.bind(("127.0.0.1", port + offset))
@@ -107,7 +115,7 @@ class Installation:
         self.desk = Desk(self.data)
 
     def port(self, name: str) -> int:
-        return dict(zip(("web", "syslog", "store"), PORTS, strict=True))[name] + self.offset
+        return PORTS[name] + self.offset
 
     def cli(self, *arguments: str) -> str:
         """A command on this installation; its output."""
