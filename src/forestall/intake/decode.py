@@ -142,7 +142,7 @@ def weigh(frame: bytes) -> int:
 
 
 def join_logs(parts: Sequence[LogColumns]) -> LogColumns:
-    """Log columns one after the other."""
+    """Log columns one after the other; texts stay dictionaries where a part has them."""
     kept = [part for part in parts if len(part)]
     if len(kept) == 1:
         return kept[0]
@@ -153,7 +153,7 @@ def join_logs(parts: Sequence[LogColumns]) -> LogColumns:
             for name in ("client", "asset", "at_ms", "received_at_ms", "severity", "facility")
         ),
         *(
-            pa.concat_arrays([getattr(part, name) for part in kept])
+            _join_words([getattr(part, name) for part in kept])
             for name in ("source", "host", "message", "raw", "attrs")
         ),
     )

@@ -68,7 +68,10 @@ class PushedRecords:
                     received,
                     logs.severity,
                     logs.facility,
-                    *(_text(getattr(logs, name)) for name in ("source", "host", "message", "raw", "attrs")),
+                    *(
+                        _text(getattr(logs, name), coded=name not in ("message", "raw"))
+                        for name in ("source", "host", "message", "raw", "attrs")
+                    ),
                 )
             )
         rows, client, asset = router.route(samples.host, len(samples))
@@ -275,7 +278,8 @@ def _in_time(at_ms: I64, received_at_ms: int) -> I64:
     return np.where(odd, received_at_ms, at_ms).astype(np.int64) if odd.any() else at_ms
 
 
-def _text(column: pa.Array) -> pa.Array:
-    """As a plain array of strings."""
-    plain = column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
-    return plain.fill_null("") if plain.null_count else plain
+def _text(column: pa.Array, *, coded: bool) -> pa.Array:
+    """Without nulls; as a plain array of strings unless it may be `coded` (a dictionary)."""
+    if isinstance(column, pa.DictionaryArray) and (column.null_count or not coded):
+        column = column.dictionary_decode()
+    return column.fill_null("") if column.null_count else column

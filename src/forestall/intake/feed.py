@@ -252,4 +252,8 @@ def _decode_around(
             bad.append(item[1])
         else:
             good.append(item)
-    return decode(good, directory, state, held, side), bad
+    try:
+        return decode(good, directory, state, held, side), bad
+    except Exception:  # they fail together alone: none is lost, and the rest of the queue goes on
+        log.exception("decoding %s fails although no frame does alone", part.token)
+    return decode([], directory, state, held, side), [frame for _, frame in part.frames]

@@ -3,7 +3,17 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from intake_frames import ACME, FOREIGN, NOW_MS, OTHER, SERVER, SWITCH, batch_frame, make_directory
+from intake_frames import (
+    ACME,
+    FOREIGN,
+    NOW_MS,
+    OTHER,
+    SERVER,
+    SWITCH,
+    batch_frame,
+    make_directory,
+    syslog_frame,
+)
 
 from forestall.intake.decode import Decoded, DecodeState, decode, weigh
 from forestall.intake.envelope import Envelope, decode_envelope, encode_envelope
@@ -21,7 +31,7 @@ from forestall.intake.pushed import (
 from forestall.intake.segments import Position
 from forestall.intake.unpacking import Unusable
 from forestall.kernel.ids import to_number
-from forestall.kernel.observations import Observations, Outcome, Sample
+from forestall.kernel.observations import LogRecord, Observations, Outcome, Sample
 
 DIRECTORY = make_directory()
 
@@ -190,3 +200,17 @@ def test_a_large_body_is_parted_and_nothing_is_lost() -> None:
 def test_a_record_that_fits_into_no_frame_is_refused() -> None:
     with pytest.raises(Unusable, match="one record is larger"):
         part_pushed(Pushed(logs_of("x" * 10_000), no_samples()), most=5_000)
+
+
+def test_logs_of_several_kinds_of_frames_are_joined_whatever_their_texts_are() -> None:
+    batch = batch_frame(1, Observations(logs=[LogRecord(NOW_MS, 6, "own", "first")]))
+    frames = [
+        batch,
+        frame(Pushed(logs_of("switch-1", "mail", coded=True), no_samples())),
+        frame(Pushed(logs_of("switch-1"), no_samples())),
+        syslog_frame([b"<13>Nov 23 10:00:00 switch-1 app: last"]),
+    ]
+    result = decoded(*frames)
+    assert sorted(result.logs.message.to_pylist()) == ["first", "last", "message 0", "message 0", "message 1"]
+    by_message = dict(zip(result.logs.message.to_pylist(), result.logs.source.to_pylist(), strict=True))
+    assert (by_message["first"], by_message["last"]) == ("own", "app")
