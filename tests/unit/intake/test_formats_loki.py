@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from forestall.intake.formats import Reading
 from forestall.intake.formats.json_record import RECORD_MAX_BYTES
-from forestall.intake.formats.loki import TIME_NAME, read_json, read_protobuf
+from forestall.intake.formats.loki import TIME_NAME, Table, read_json, read_protobuf, table_of_json
+from forestall.intake.formats.loki_json import walk_json
 from forestall.intake.formats.loki_labels import read_labels
 from forestall.intake.formats.loki_wire import Entries, PushRequest, walk, walk_slowly
 from forestall.intake.pushed import ROWS_MAX, decode_pushed, encode_pushed
@@ -188,7 +189,6 @@ def test_labels_as_text() -> None:
     assert read_labels('{a="\\ud800"}') == {"a": "\ufffd"}
 
 
-TEXT = st.text(max_size=8)
 NAME = st.sampled_from(["job", "host", "level", "a", "b_c", "service_name"])
 STREAMS = st.lists(
     st.tuples(
@@ -215,6 +215,75 @@ def test_both_spellings_mean_the_same(streams: list[Stream]) -> None:
     of_protobuf = read_protobuf(as_protobuf(streams), received_at_ms=NOW)
     assert rows(of_json) == rows(of_protobuf)
     assert of_json.refused == of_protobuf.refused == ()
+
+
+def told(table: Table) -> list[tuple[Any, ...]]:
+    return [
+        (at, table.sets[number], line)
+        for at, number, line in zip(
+            table.at_ns.tolist(), table.which.tolist(), table.line.to_pylist(), strict=True
+        )
+    ]
+
+
+JSON_TEXT = st.one_of(
+    st.text(max_size=6), st.sampled_from(['"', "\\", "\n", "\u2028", "\U0001f600", "[{,", "x\r\n"])
+)
+JSON_STREAMS = st.lists(
+    st.tuples(
+        st.dictionaries(NAME, JSON_TEXT, max_size=3),
+        st.lists(
+            st.tuples(st.integers(0, 1 << 63), JSON_TEXT, st.dictionaries(NAME, JSON_TEXT, max_size=2)),
+            max_size=5,
+        ),
+    ),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    JSON_STREAMS,
+    st.sampled_from([None, (",", ":")]),
+    st.sampled_from([None, 2]),
+    st.booleans(),
+    st.lists(
+        st.tuples(
+            st.integers(0, 500),
+            st.integers(0, 3),
+            st.one_of(
+                st.binary(max_size=2),
+                st.sampled_from([b'"', b"\\", b"{", b"]", b",", b"}", b" ", b"\n", b"9"]),
+            ),
+        ),
+        max_size=3,
+    ),
+)
+def test_the_walker_of_json_finds_what_msgspec_finds(
+    streams: list[Stream], separators: Any, indent: Any, ascii: bool, damages: list[tuple[int, int, bytes]]
+) -> None:
+    content = json.loads(as_json(streams))
+    text = json.dumps(content, separators=separators, indent=indent, ensure_ascii=ascii)
+    body = bytearray(text.encode("utf-8", "surrogatepass"))
+    for place, length, instead in damages:
+        at = place % (len(body) + 1)
+        body[at : at + length] = instead
+    walked = walk_json(bytes(body))
+    if walked is not None:
+        assert told(Table(*walked, {})) == told(table_of_json(bytes(body)))
+
+
+def test_plain_json_is_walked() -> None:
+    streams: list[Stream] = [
+        ({"a": "b"}, [(NOW_NS, 'é "q" \\', {"k": "v"}), (1, "", {})]),
+        ({}, []),
+        ({"c": ""}, []),
+    ]
+    for indent in (None, 1):
+        text = json.dumps(json.loads(as_json(streams)), indent=indent)
+        walked = walk_json(text.encode())
+        assert walked is not None
+        assert told(Table(*walked, {})) == [(NOW_NS, {"a": "b", "k": "v"}, 'é "q" \\'), (1, {"a": "b"}, "")]
 
 
 def spelled(entries: Entries) -> list[tuple[Any, ...]]:

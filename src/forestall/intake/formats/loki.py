@@ -22,6 +22,7 @@ from forestall.intake.formats import REFUSED_MAX, Reading, Refused
 from forestall.intake.formats.fields import EARLY_MAX_MS, LATE_MAX_MS, Names, Role, names_with, read_time
 from forestall.intake.formats.json_columns import empty_strings
 from forestall.intake.formats.json_record import RECORD_MAX_BYTES, assemble
+from forestall.intake.formats.loki_json import walk_json
 from forestall.intake.formats.loki_labels import read_labels
 from forestall.intake.formats.loki_wire import Entries, read_entries
 from forestall.intake.pushed import ROWS_MAX, Pushed, PushedLogs, no_samples
@@ -63,7 +64,7 @@ _decode = msgspec.json.Decoder(_Push).decode
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """Lines by columns. `which` is the number of each line's set of labels; a set that is a text says why its
     lines are not taken. `at_ns` is 0 where no time was told; `bad` says why of single lines."""
 
@@ -76,6 +77,12 @@ class _Table:
 
 def read_json(body: bytes, *, received_at_ms: int) -> Reading:
     """The lines of a JSON body. Raises ValueError when it is no push, or has more than ROWS_MAX lines."""
+    walked = walk_json(body)
+    return _reading(Table(*walked, {}) if walked else table_of_json(body), received_at_ms)
+
+
+def table_of_json(body: bytes) -> Table:
+    """By msgspec, an object a line: the definition of what `walk_json` finds. Raises like read_json."""
     if body.count(b"[") + body.count(b"{") > BRACES_MAX:
         raise ValueError(f"one push has at most {BRACES_MAX} braces: send smaller batches")
     try:
@@ -87,7 +94,7 @@ def read_json(body: bytes, *, received_at_ms: int) -> Reading:
         raise ValueError(f"not a push of streams: {error}") from error
     except RecursionError:
         raise ValueError("not a push of streams: it is nested too deeply") from None
-    return _reading(_table_of(push), received_at_ms)
+    return _table_of(push)
 
 
 def read_protobuf(body: bytes, *, received_at_ms: int) -> Reading:
@@ -96,7 +103,7 @@ def read_protobuf(body: bytes, *, received_at_ms: int) -> Reading:
     return _reading(_table_of_entries(entries), received_at_ms)
 
 
-def _table_of(push: _Push) -> _Table:
+def _table_of(push: _Push) -> Table:
     sets: list[dict[str, str] | str] = []
     times: list[str | int] = []
     lines: list[str] = []
@@ -121,7 +128,7 @@ def _table_of(push: _Push) -> _Table:
         if len(lines) > ROWS_MAX:
             raise ValueError(f"one push has at most {ROWS_MAX} lines: send smaller batches")
     at_ns, bad = _times_ns(times)
-    return _Table(at_ns, np.array(which, np.int64), pa.array(lines, pa.string()), sets, bad)
+    return Table(at_ns, np.array(which, np.int64), pa.array(lines, pa.string()), sets, bad)
 
 
 def _texts(given: dict[str, Any]) -> dict[str, str]:
@@ -151,15 +158,15 @@ def _times_ns(times: list[str | int]) -> tuple[I64, dict[int, str]]:
     return at_ns, bad
 
 
-def _table_of_entries(entries: Entries) -> _Table:
+def _table_of_entries(entries: Entries) -> Table:
     sets: list[dict[str, str] | str] = []
     for labels, metadata in entries.sets:
         found = read_labels(labels)
         sets.append(found | metadata if isinstance(found, dict) else found)
-    return _Table(entries.at_ns, entries.which, entries.line, sets, {})
+    return Table(entries.at_ns, entries.which, entries.line, sets, {})
 
 
-def _reading(table: _Table, received_at_ms: int) -> Reading:
+def _reading(table: Table, received_at_ms: int) -> Reading:
     """What is taken of the lines, and why the others are not."""
     bad = dict(table.bad)
     long = np.flatnonzero(np.asarray(pc.binary_length(table.line)) > RECORD_MAX_BYTES)
@@ -205,7 +212,7 @@ def _spell(labels: tuple[tuple[str, str], ...]) -> _Spelled:
     return _Spelled(record.host, record.source, record.severity, record.facility, record.attrs, record.raw)
 
 
-def _columns(table: _Table, spelled: list[Any], rows: I64, received_at_ms: int) -> PushedLogs:
+def _columns(table: Table, spelled: list[Any], rows: I64, received_at_ms: int) -> PushedLogs:
     which, at_ns = table.which[rows], table.at_ns[rows]
     at_ms = at_ns // 1_000_000
     believed = (at_ms >= received_at_ms - LATE_MAX_MS) & (at_ms <= received_at_ms + EARLY_MAX_MS)

@@ -126,7 +126,7 @@ def walk(body: bytes) -> Entries | None:
     which = np.empty(count, np.int64)
     slots = np.full(1 << (2 * count + 1).bit_length(), -1, np.int32)
     listed = np.empty(count, np.int64)
-    different = _number_sets(data, rows, _SEED, slots, listed, which)
+    different = number_sets(data, rows, _SEED, slots, listed, which)
     sets = []
     bounds = zip(streams[:stream_count, 0].tolist(), streams[:stream_count, 1].tolist(), strict=True)
     labels = [_text(body[start:end]) for start, end in bounds]
@@ -288,7 +288,7 @@ def _walk_time(data, at, end, row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _number_sets(data, rows, seed, slots, listed, which):  # type: ignore[no-untyped-def]
+def number_sets(data, rows, seed, slots, listed, which):  # type: ignore[no-untyped-def]
     """Into `which` the number of each row's stream and metadata among the different ones, into `listed` a
     row of each. How many there are. (A set that finds no free place counts as a new one.)"""
     count = 0
