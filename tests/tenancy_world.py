@@ -17,6 +17,7 @@ from forestall.findings.models import Finding, Override
 from forestall.intake.heartbeats import add_heartbeat
 from forestall.intake.models import RejectedInput, Stranger
 from forestall.judge.values import State
+from forestall.keeping.actions import hold
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
 from forestall.tickets.models import Ticket
@@ -81,6 +82,7 @@ def make_world(now: datetime) -> World:
     road.feed(transition(asset, State.BREAKING, at=road.now))
     road.wait(300)
     finding = Finding.objects.get(client=other)
+    held = hold(EVERYTHING, client=other.pk, reason="Case 12.", now=now)
     return World(
         mine,
         {
@@ -109,6 +111,7 @@ def make_world(now: datetime) -> World:
             "finding": finding.pk,
             "alert": Alert.objects.get(client=other).pk,
             "evidence": Evidence.objects.get(finding=finding).pk,
+            "hold": held.pk,
             "ticket": Ticket.objects.get(client=other).pk,
         },
     )

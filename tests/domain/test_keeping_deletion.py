@@ -188,6 +188,7 @@ def test_a_real_client_goes_and_its_evidence_too(running: StoreProcess) -> None:
     load_bundle(EVERYTHING, evidence.pk)
     file = settings.DATA.evidence / f"{evidence.sha256}.json.zst"
     assert file.exists()
+    release_hold(EVERYTHING, world.foreign["hold"], now=timezone.now())
     deletion = order_deletion(EVERYTHING, client.pk, confirm=client.name, now=timezone.now())
     carry_out(deletion, settings.DATA, running.store, now=timezone.now, settle=NOW)
     assert not file.exists() and not Client.objects.filter(pk=client.pk).exists()

@@ -14,6 +14,7 @@ disk it can only lie too low, and the writer that opens the directory raises it 
 import asyncio
 import errno
 import fcntl
+import math
 import os
 import threading
 import time
@@ -42,6 +43,7 @@ from forestall.intake.segments import (
 )
 from forestall.intake.values import QueueBroken, QueueFull
 from forestall.kernel.errors import Trouble
+from forestall.kernel.room import free_bytes
 from forestall.kernel.words import say_bytes
 
 __all__ = ["START", "Damage", "Position", "QueueBroken", "QueueFull", "QueueReader", "QueueWriter"]
@@ -59,6 +61,8 @@ Waiting = tuple[bytes, "Future[None]"]
 class QueueWriter:
     """The one writer of a queue directory.
 
+    It refuses when the disk has less than `reserve_bytes` left: that is for findings and messages about it.
+    `refused_at` (time.monotonic) is when it last refused a frame because the disk has no room.
     `fsync` is handed in so that a test can make it fail. `on_broken` is called once, from the writing thread,
     when the writer is broken for good; the process must exit then.
     """
@@ -69,12 +73,14 @@ class QueueWriter:
         *,
         max_bytes: int,
         segment_bytes: int = 64 << 20,
+        reserve_bytes: int = 0,
         fsync: Callable[[int], None] = os.fsync,
         on_broken: Callable[[QueueBroken], None] | None = None,
     ) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
+        self._reserve_bytes = reserve_bytes
         self._fsync = fsync
         self._on_broken = on_broken
         self._lock = _lock(directory)
@@ -90,6 +96,9 @@ class QueueWriter:
             ) from error
         self._size = size_of(directory)
         self._measured_at = time.monotonic()
+        self._free = free_bytes(directory)
+        self._looked_at = time.monotonic()
+        self.refused_at = -math.inf
         self._condition = threading.Condition()
         self._waiting: list[Waiting] = []
         self._waiting_bytes = 0
@@ -120,6 +129,7 @@ class QueueWriter:
                 raise QueueFull("the queue is closing")
             if self._waiting_bytes + cost > PENDING_MAX_BYTES:
                 raise QueueFull("the disk is too slow for what comes in")
+            self._require_room(cost)
             if self.size_bytes + cost + len(MAGIC) > self._max_bytes:
                 self._measure()
                 if self.size_bytes + cost + len(MAGIC) > self._max_bytes:
@@ -144,6 +154,20 @@ class QueueWriter:
         for descriptor in (self._file, self._mark, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
+
+    def _require_room(self, cost: int) -> None:
+        """Raises QueueFull when the disk's reserve would be touched. Looked at every MEASURE_EVERY_S."""
+        if not self._reserve_bytes:
+            return
+        if time.monotonic() - self._looked_at >= MEASURE_EVERY_S:
+            self._looked_at = time.monotonic()
+            self._free = free_bytes(self._directory)
+        if self._free - self._waiting_bytes - cost < self._reserve_bytes:
+            self.refused_at = time.monotonic()
+            raise QueueFull(
+                f"the disk of {self._directory} is full: {say_bytes(self._free)} are left, and"
+                f" {say_bytes(self._reserve_bytes)} stay free for findings and messages"
+            )
 
     def _measure(self) -> None:
         """Look what the readers have trimmed; not more often than MEASURE_EVERY_S."""
@@ -197,11 +221,13 @@ class QueueWriter:
                 failure: QueueFull | QueueBroken | None = None
             except QueueFull as error:
                 failure, gained = error, 0
+                self.refused_at = time.monotonic()
             except Exception as error:
                 failure, gained = QueueBroken(f"the queue {self._directory} cannot be written: {error}"), 0
             with self._condition:
                 self._waiting_bytes -= cost
                 self._size += gained
+                self._free -= gained
                 if isinstance(failure, QueueBroken):
                     self._broken = failure
             for _, future in group:

@@ -136,6 +136,7 @@ METRICS = _listed(
     ("forestall.store_delay_s", "the store lags behind by {value}"),
     ("forestall.udp_dropped_count", "the system dropped datagrams before they could be read"),
     ("forestall.outcomes_lost_count", "outcomes of probes could not be handed on"),
+    ("forestall.no_room", "the disk is full: observations are turned away"),
     ("forestall.role_up", "the role {item} is down"),
     ("forestall.listener_up", "the listener {item} does not listen"),
     ("forestall.delivery_late_s", "the oldest message that is due is {value} late"),

@@ -62,6 +62,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     queue_max_bytes: Annotated[int, Meta(ge=16 << 20)] = 8 << 30
     keep_logs_days: Annotated[int, Meta(ge=1, le=3650)] = 90
     keep_samples_days: Annotated[int, Meta(ge=1, le=3650)] = 400
+    disk_reserve_bytes: Annotated[int, Meta(ge=0)] = 128 << 20
     store_memory_bytes: Annotated[int, Meta(ge=256 << 20)] = 2 << 30
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 
+from forestall.kernel.room import free_bytes
 from forestall.kernel.signs import Heart, read_sign
-from forestall.kernel.words import say_duration
+from forestall.kernel.words import say_bytes, say_duration
 from forestall.processes.setup import Installation
 
 LOOK_EVERY_S = 3.0
@@ -69,6 +70,12 @@ def look(found: Installation, now: float) -> dict[str, str]:
             troubles["messages are not delivered"] = (
                 f"A message to a person is due for {say_duration(late)}. Look at Channels in the console."
             )
+    free, reserve = free_bytes(found.data.root), found.config.limits.disk_reserve_bytes
+    if free < reserve:
+        troubles["the disk is full"] = (
+            f"{say_bytes(free)} are left at {found.data.root}, {say_bytes(reserve)} stay reserved:"
+            " observations are turned away. Make room there; it goes on by itself."
+        )
     try:
         url = f"http://{found.config.host}:{found.config.port('web')}/healthz"
         httpx.get(url, timeout=ANSWER_WITHIN_S, trust_env=False).raise_for_status()

@@ -2,9 +2,12 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from django.db import DatabaseError, close_old_connections
 from django.db.models import Q
 
@@ -30,13 +33,16 @@ from forestall.judge.values import (
     Transition,
 )
 from forestall.kernel.clock import Clock, from_ms, to_ms
+from forestall.kernel.columns import SampleColumns
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
+from forestall.kernel.observations import Sample
 from forestall.processes.road import Road
 
 ESTATE_EVERY_MS = 5_000
 AGENT_EVERY_MS = 30_000  # an agent sends every two seconds, its own numbers every thirty
 JOBS = (("checkpoint", 60_000), ("retention", 86_400_000))
+OWN_MAX = 100
 SCOPE = system_scope("watch")
 
 log = logging.getLogger("watch")
@@ -66,6 +72,7 @@ class Judging:
         self._begun = False
         self.turned_at = time.monotonic()
         self.heard_jobs: dict[str, int] = {}
+        self.own_samples: deque[Sample] = deque(maxlen=OWN_MAX)
 
     def restore(self, state: bytes) -> None:
         """Go on from a saved state; one that does not fit is left, what is wrong is then found again."""
@@ -125,6 +132,7 @@ class Judging:
         for name, at_ms in list(self.heard_jobs.items()):
             self._hear_job(name, at_ms)
             self.heard_jobs.pop(name, None)
+        self._observe_itself(now_ms)
         self._waiting += self._judge.tick(now_ms)
         self._apply()
         with _database():
@@ -197,8 +205,24 @@ class Judging:
                 .values_list("pk", "asset")
             }
         self._estate_ms = now_ms
-        self._itself = next((asset.number for asset in assets if asset.kind == "forestall"), 0)
+        itself = next((asset for asset in assets if asset.kind == "forestall"), None)
+        self._itself = itself.number if itself else 0
+        self._itself_client = to_number(itself.client) if itself else 0
         self._waiting += self._judge.set_estate(assets, now_ms=now_ms)
+
+    def _observe_itself(self, now_ms: int) -> None:
+        """What must be known of Forestall also when its queue takes nothing: it does not go through it."""
+        taken = [self.own_samples.popleft() for _ in range(len(self.own_samples))]
+        if taken and self._itself:
+            columns = SampleColumns(
+                client=np.array([self._itself_client] * len(taken), np.uint64),
+                asset=np.array([self._itself] * len(taken), np.uint64),
+                metric=pa.array([one.metric for one in taken]),
+                item=pa.array([one.item for one in taken]),
+                at_ms=np.array([one.at_ms for one in taken], np.int64),
+                value=np.array([one.value for one in taken], np.float64),
+            )
+            self._waiting += self._judge.observe(columns, received_at_ms=now_ms)
 
     def _hear_job(self, name: str, at_ms: int) -> None:
         if self._itself:

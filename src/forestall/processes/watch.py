@@ -64,7 +64,10 @@ class Watch:
         book = load_packs(builtin_packs())
         self.store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
         self.queue = QueueWriter(
-            found.data.queue / "watch", max_bytes=found.config.limits.queue_max_bytes, on_broken=self._give_up
+            found.data.queue / "watch",
+            max_bytes=found.config.limits.queue_max_bytes,
+            reserve_bytes=found.config.limits.disk_reserve_bytes,
+            on_broken=self._give_up,
         )
         self.itself = itself()
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
@@ -163,6 +166,7 @@ class Watch:
         from forestall.intake.values import QueueFull
 
         while not self.stop.wait(OWN_EVERY_S if self.numbers else 1.0):
+            self._look_for_room()
             gauges = self.pump.gauges()
             late_s = _in_database(_delivery_late_s, self.clock.now())
             now_s = time.time()
@@ -190,6 +194,18 @@ class Watch:
                 self.feeder.feed(self.itself.client_id, [Observations(self.itself.pk, samples=samples)])
             except QueueFull as full:  # the sign of life still has the numbers
                 log.warning("Forestall's own numbers are not kept: %s", full)
+
+    def _look_for_room(self) -> None:
+        """Tell the judge, past the queue, whether observations are turned away because the disk is full."""
+        from forestall.kernel.room import free_bytes
+
+        free, reserve = free_bytes(self.found.data.queue), self.found.config.limits.disk_reserve_bytes
+        refused = time.monotonic() - self.queue.refused_at < 2 * OWN_EVERY_S
+        if refused or free < reserve:
+            log.warning("the disk is full: %d MB are left, observations are turned away", free >> 20)
+        now_ms = to_ms(self.clock.now())
+        no_room = Sample(now_ms, "forestall.no_room", "", float(refused or free < reserve))
+        self.judging.own_samples.append(no_room)
 
     def _demo_loop(self) -> None:
         """Feed the example clients, if there are any."""

@@ -65,7 +65,10 @@ class Application:
         """Open the queue and the doors."""
         directory = settings.DATA.queue / os.environ.get(QUEUE_VARIABLE, "web")
         self._queue = QueueWriter(
-            directory, max_bytes=settings.CONFIG.limits.queue_max_bytes, on_broken=_give_up
+            directory,
+            max_bytes=settings.CONFIG.limits.queue_max_bytes,
+            reserve_bytes=settings.CONFIG.limits.disk_reserve_bytes,
+            on_broken=_give_up,
         )
         desk = Desk(
             queue=self._queue,

@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "forestall.findings",
     "forestall.alerts",
     "forestall.tickets",
+    "forestall.keeping",
     "forestall.web",
 ]
 

@@ -14,6 +14,7 @@ from forestall.web.api import (
     heartbeats,
     installation,
     intake,
+    keeping,
     people,
     telemetry,
 )
@@ -49,6 +50,7 @@ for router in (
     people.router,
     intake.router,
     installation.router,
+    keeping.router,
 ):
     api.add_router("", router)
 

@@ -14,6 +14,7 @@ from forestall.alerts import queries as alerts
 from forestall.alerts.evidence import export_document, load_bundle
 from forestall.estate import queries as estate
 from forestall.findings import queries as findings
+from forestall.keeping.queries import list_holds
 from forestall.kernel.clock import to_ms
 from forestall.kernel.ids import from_number, to_number
 from forestall.telemetry.client import StoreRefused, StoreUnavailable
@@ -132,7 +133,8 @@ def evidence_page(request: Asked, evidence: str) -> HttpResponse:
     row = seen_or_404(lambda: alerts.get_evidence(request.scope, evidence))
     bundle: dict[str, Any] = {}
     attempt(request, lambda: bundle.update(load_bundle(request.scope, row.pk)))
-    context = {"nav": "alerts", "evidence": row, "parts": readable(bundle)}
+    held = list_holds(request.scope, client=row.client_id, asset=row.asset_id, now=timezone.now())
+    context = {"nav": "alerts", "evidence": row, "parts": readable(bundle), "holds": held}
     return render(request, "console/evidence.html", context)
 
 

@@ -16,6 +16,7 @@ from forestall.estate.values import ASSET_KINDS
 from forestall.findings import queries as findings
 from forestall.intake.heartbeats import list_heartbeats, state_of
 from forestall.judge.values import State
+from forestall.keeping.queries import list_holds
 from forestall.kernel.clock import to_ms
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
@@ -139,6 +140,7 @@ def client_page(request: Asked, client: str) -> HttpResponse:
             "contacts": queries.list_contacts(scope, client=row.pk),
             "windows": alerts.list_windows(scope, client=row.pk, now=timezone.now()),
             "kinds": ASSET_KINDS,
+            "holds": list_holds(scope, client=row.pk, now=timezone.now()),
         },
     )
 

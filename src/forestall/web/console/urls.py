@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import require_POST as post
 
-from forestall.web.console import desk, heartbeats, installation, intake, overview
+from forestall.web.console import desk, heartbeats, installation, intake, keeping, overview
 from forestall.web.live import events
 
 urlpatterns = [
@@ -15,6 +15,10 @@ urlpatterns = [
     path("clients/sites", overview.site_names, name="site-names"),
     path("clients/<str:client>/", overview.client_page, name="client"),
     path("clients/<str:client>/add/<str:what>", post(overview.client_add), name="client-add"),
+    path("clients/<str:client>/hold", post(keeping.hold_client), name="hold-client"),
+    path("clients/<str:client>/delete", post(keeping.client_delete), name="client-delete"),
+    path("holds/<str:hold>/release", post(keeping.hold_release), name="hold-release"),
+    path("evidence/<str:evidence>/hold", post(keeping.hold_evidence), name="hold-evidence"),
     path("assets/", overview.asset_list, name="assets"),
     path("assets/<str:asset>/", overview.asset_page, name="asset"),
     path("assets/<str:asset>/series", overview.series, name="series"),
