@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +14,7 @@ from estate_factories import EVERYTHING, START, make_asset, make_client, scope_f
 from forestall.estate.models import Asset, Client
 from forestall.estate.tenancy import NOBODY
 from forestall.intake.decode import DecodeState
-from forestall.intake.envelope import Envelope, Only, encode_envelope, pack_lines
+from forestall.intake.envelope import Envelope, Only, decode_envelope, encode_envelope, pack_lines
 from forestall.intake.feed import Feed, Pace
 from forestall.intake.feeding_again import Appends
 from forestall.intake.models import Stranger
@@ -372,3 +373,33 @@ def test_names_of_what_was_set_aside_stay_inside(stage: Stage) -> None:
     with pytest.raises(Trouble):
         throw_away(poison, "../x")
     assert (stage.root / "queue" / "x.frames").exists()
+
+
+def test_who_is_known_at_the_address_of_a_stranger_loses_nothing(stage: Stage) -> None:
+    """Behind one address: a sender with a certificate and one without, tokens with an asset and without."""
+    acme = make_client()
+    named = make_asset(acme, "edge", addresses=["edge.acme.example"])
+
+    def proved(text: str, name: str) -> bytes:
+        envelope = decode_envelope(line(text, "192.0.2.1"))
+        return encode_envelope(msgspec.structs.replace(envelope, transport="tls", names=(name,)))
+
+    def bound(text: str) -> bytes:
+        envelope = decode_envelope(pushed(acme, "", text, peer="192.0.2.1"))
+        return encode_envelope(msgspec.structs.replace(envelope, asset=named.pk))
+
+    for k in range(2):
+        stage.put(
+            line(f"plain {k}", "192.0.2.1"), proved(f"proved {k}", "edge.acme.example"),
+            pushed(acme, "", f"unbound {k}", peer="192.0.2.1"), bound(f"bound {k}"),
+            proved(f"other {k}", "other.example"),
+        )  # fmt: skip
+    judge = Side(stage).go()
+    known = ["bound 0", "bound 1", "proved 0", "proved 1"]
+    assert sorted(judge.messages) == known
+    assert {row.sender for row in list_strangers(EVERYTHING)} == {"192.0.2.1", "other.example"}
+    assert sorted(Side(stage).go().messages) == known  # the other side, decoding for itself
+    other = Stranger.objects.get(sender="other.example")
+    assign_stranger(EVERYTHING, other, named)
+    stage.release()
+    assert sorted(judge.go().messages) == sorted([*known, "other 0", "other 1"])

@@ -105,14 +105,15 @@ def _take_syslog(work: Work, syslog: SyslogLines, envelope: Envelope, frame: byt
     """The lines of a known sender are parsed; those of another wait."""
     peer, at_ms = envelope.peer, envelope.received_at_ms
     place = work.directory.place_of_sender(peer, envelope.names)
+    sender = envelope.names[0] if envelope.names else peer  # others may send from that address too
     try:
-        if isinstance(place, Rejected) or work.is_held("", peer):
+        if isinstance(place, Rejected) or work.is_held("", sender):
             offsets, lines = unpack_lines(envelope.body)
-            if isinstance(place, Rejected) and not work.is_held("", peer) and len(offsets) > 1:
+            if isinstance(place, Rejected) and not work.is_held("", sender) and len(offsets) > 1:
                 first = bytes(lines[: min(int(offsets[1]), RAW_MAX_BYTES)]).decode(errors="replace")
                 work.stray(
                     "syslog",
-                    peer,
+                    sender,
                     place.reason,
                     client="",
                     at_ms=at_ms,

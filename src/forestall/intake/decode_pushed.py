@@ -129,14 +129,24 @@ class _Router:
             return self._places[host]
         found = self._find(host)
         sender = self._sender(host)
-        by_address = "" if self._envelope.client else self._envelope.peer
-        if self._work.is_held(self._client, sender) or (by_address and self._work.is_held("", by_address)):
+        if self._is_held(sender):
             found = None  # it was put into quarantine when this was decoded before
             self._places[host] = None
         elif found is None:
             self._strays[host] = None
         self._places[host] = found
         return found
+
+    def _is_held(self, sender: str) -> bool:
+        """Whether this went into quarantine when it was decoded before. Others may have sent strays of the
+        same name meanwhile, so that what is never one itself (a token stands for its asset, a relay for what
+        it relays) is not looked up."""
+        work, envelope = self._work, self._envelope
+        if not envelope.client and work.is_held("", envelope.peer):
+            return True
+        if envelope.asset or (not envelope.client and envelope.transport in RELAYS):
+            return False
+        return work.is_held(self._client, sender)
 
     def route(self, hosts: pa.Array, count: int) -> tuple[npt.NDArray[np.int64] | None, U64, U64]:
         """For each row the client's and the asset's number; and the rows that have a place (None: all)."""

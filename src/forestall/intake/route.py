@@ -131,7 +131,10 @@ class Directory:
         return None
 
     def knows(self, sender: str, *, client: str) -> bool:
-        """Whether a sender has an asset: by its address alone, or with a client by its name."""
+        """Whether a sender has an asset: by its address or the name that it proved, or with a client by its
+        host name."""
+        if not client and self._named.get(sender):
+            return True
         if client and self.place_of_known_host(sender, client=client):
             return True
         place = self.place_of_peer(sender)
