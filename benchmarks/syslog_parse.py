@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from forestall.collect.parsers.syslog import parse_syslog, read_plain
+from forestall.collect.parsers.syslog import parse_syslog
+from forestall.collect.parsers.syslog_scan import PAD_BYTES, scan
 from forestall.kernel.clock import from_ms
 
 SHAPES = (
@@ -66,7 +67,7 @@ def main() -> None:
         offsets = np.cumsum([0, *map(len, part)])
         batches.append((b"".join(part), offsets, np.full(len(part), now_ms)))
     plain = sum(
-        int(read_plain(b, o, received_at_ms=r, zone_ms=np.zeros(len(r), np.int64)).plain.sum())
+        int(scan(np.frombuffer(b + bytes(PAD_BYTES), np.uint8), o, r, np.zeros(len(r), np.int64)).plain.sum())
         for b, o, r in batches
     )
     used, began = _cpu_s(), time.perf_counter()

@@ -6,8 +6,10 @@ what is about nobody who is known a Stray. One file for each kind of frame: `dec
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import zstandard
 
@@ -157,7 +159,18 @@ def join_logs(parts: Sequence[LogColumns]) -> LogColumns:
             _join_words([getattr(part, name) for part in kept])
             for name in ("source", "host", "message", "raw", "attrs")
         ),
+        form=_join_forms([(part.form, len(part)) for part in kept], np.int32),
+        rest=_join_forms([(part.rest, len(part)) for part in kept], np.uint32),
     )
+
+
+def _join_forms(
+    parts: Sequence[tuple[npt.NDArray[Any] | None, int]], kind: type[Any]
+) -> npt.NDArray[Any] | None:
+    """None stands for zeros."""
+    if all(part is None for part, _ in parts):
+        return None
+    return np.concatenate([np.zeros(count, kind) if part is None else part for part, count in parts])
 
 
 def join_samples(parts: Sequence[SampleColumns]) -> SampleColumns:

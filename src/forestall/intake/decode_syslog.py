@@ -9,6 +9,9 @@ from forestall.intake.route import Directory, Place
 from forestall.kernel.columns import LogColumns
 
 
+PAIRS_MAX = 4_000_000  # of senders and names; for more, sorting needs less memory
+
+
 class SyslogLines:
     """The lines of known senders, gathered from many frames."""
 
@@ -43,20 +46,24 @@ class SyslogLines:
         client, asset = self._route_hosts(places, sender, parsed.host)
         return LogColumns(
             client, asset, parsed.at_ms, received, parsed.severity, parsed.facility,
-            parsed.source, parsed.host, parsed.message, parsed.raw, parsed.attrs,
+            parsed.source, parsed.host, parsed.message, parsed.raw, parsed.attrs, parsed.form, parsed.rest,
         )  # fmt: skip
 
     def _route_hosts(
-        self, places: list[Place], sender: np.ndarray, host: pa.Array
+        self, places: list[Place], sender: np.ndarray, host: pa.DictionaryArray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Client and asset numbers; each pair of sender and host name is looked up once."""
         if not len(sender):
             return np.zeros(0, np.uint64), np.zeros(0, np.uint64)
-        names = host.dictionary_encode()
-        spelled = names.dictionary.to_pylist()
-        pairs, where = np.unique(
-            sender * len(spelled) + names.indices.to_numpy().astype(np.int64), return_inverse=True
-        )
+        spelled = host.dictionary.to_pylist()
+        pair = sender * len(spelled) + host.indices.to_numpy()
+        if len(places) * len(spelled) <= PAIRS_MAX:
+            there = np.zeros(len(places) * len(spelled), np.bool_)
+            there[pair] = True
+            pairs = np.flatnonzero(there)
+            where = (np.cumsum(there) - 1)[pair]
+        else:
+            pairs, where = np.unique(pair, return_inverse=True)
         found = []
         for pair in pairs.tolist():
             place, name = places[pair // len(spelled)], spelled[pair % len(spelled)]

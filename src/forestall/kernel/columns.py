@@ -14,6 +14,8 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+U32 = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class SampleColumns:
 class LogColumns:
     """Log lines. `source`, `host`, `message`, `raw`, `attrs` are pyarrow string arrays.
 
-    `raw` is the line as received when the other fields do not say all of it, else "";
-    `attrs` is a JSON object or "".
+    `attrs` is a JSON object or "". How the line was written as it was received is in `form` and `rest`
+    (None: 0 for all rows), and in `raw` what they do not say: collect.parsers.syslog_original.
     """
 
     client: U64
@@ -50,6 +52,8 @@ class LogColumns:
     message: pa.Array
     raw: pa.Array
     attrs: pa.Array
+    form: I32 | None = None
+    rest: U32 | None = None
 
     def __len__(self) -> int:
         return len(self.at_ms)

@@ -1,9 +1,10 @@
 """The tables of telemetry. The same statements serve chdb and a ClickHouse cluster.
 
 A log line is stored as the shape of its message and what varies in it (kernel.shapes): `shape`, `numbers`,
-`words`, `addresses`. The text of a shape is in `vocabulary`, once a client, beside the names of the programs
-and hosts that a client's lines came from, so that a search looks there first. The order puts lines alike
-next to each other within ten minutes; indexes stand on what is rare: words and addresses.
+`words`, `addresses`; how it was written as it was received in `form`, `rest` and `raw`. The text of a shape is
+in `vocabulary`, once a client, beside the names of the programs and hosts that a client's lines came from, so
+that a search looks there first. The order puts lines alike next to each other within ten minutes; indexes
+stand on what is rare: words and addresses.
 
 `non_replicated_deduplication_window` makes an insert with the same token idempotent, per partition.
 `fsync_after_insert`: what was acknowledged survives a power cut. Skip indexes are built by merges, not by
@@ -71,6 +72,8 @@ CREATE = (
         addresses Array(UInt32) CODEC(T64, ZSTD(1)),
         raw String CODEC(ZSTD(1)),
         attrs LowCardinality(String) CODEC(ZSTD(1)),
+        form Int32 CODEC(ZSTD(1)),
+        rest UInt32 CODEC(T64, ZSTD(1)),
         INDEX rare_words lower(words) TYPE tokenbf_v1(8192, 3, 0) GRANULARITY 1,
         INDEX rare_addresses addresses TYPE bloom_filter(0.1) GRANULARITY 1
     ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, {BUCKET}, shape, asset, at)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any as Anything
 
+from forestall.collect.parsers.syslog_original import original
 from forestall.kernel.shapes import rebuild
 from forestall.telemetry.client import Store, StoreRefused
 from forestall.telemetry.conditions import Conditions, Found, source_of
@@ -34,7 +35,8 @@ __all__ = ["Line", "Page", "Query", "SearchError", "around", "facets", "histogra
 class Line:
     """A stored log line; `client` and `asset` are numbers of identifiers (kernel.ids.from_number).
 
-    `received_at_ms` is `at_ms` for a line that came in time (write.LATE_MS).
+    `received_at_ms` is `at_ms` for a line that came in time (write.LATE_MS). `raw` is the line as it was
+    received, "" for records that never were one.
     """
 
     client: int
@@ -70,7 +72,7 @@ class _Asked:
 
 _COLUMNS = (
     "client, asset, toUnixTimestamp64Milli(at), toUInt32(late_at), severity, facility, source, host, shape,"
-    " numbers, words, addresses, raw, attrs"
+    " numbers, words, addresses, raw, attrs, form, rest"
 )
 _NEWEST = "ORDER BY at DESC"
 _EXACT = "ORDER BY at DESC, asset DESC, shape DESC, numbers DESC, words DESC"
@@ -225,7 +227,7 @@ def _lines(store: Store, clients: Clients, rows: Sequence[Sequence[Anything]]) -
     texts = store.shapes.of(store, clients, {(int(row[0]), int(row[8])) for row in rows if row[8]})
     lines = []
     for client, asset, at_ms, late_s, severity, facility, source, host, shape, *rest in rows:
-        numbers, words, addresses, raw, attrs = rest
+        numbers, words, addresses, raw, attrs, form, fraction = rest
         message = words
         if shape:
             text = texts.get((int(client), int(shape)))
@@ -233,6 +235,10 @@ def _lines(store: Store, clients: Clients, rows: Sequence[Sequence[Anything]]) -
             if text is not None:
                 message = rebuild(text, numbers, words, addresses)
         received_at_ms = int(late_s) * 1000 if late_s else at_ms
+        raw = original(
+            form, fraction, at_ms=at_ms, severity=severity, facility=facility, source=source, host=host,
+            message=message, raw=raw, attrs=attrs,
+        )  # fmt: skip
         lines.append(
             Line(client, asset, at_ms, received_at_ms, severity, facility, source, host, message, raw, attrs)
         )

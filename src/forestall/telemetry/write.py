@@ -1,5 +1,7 @@
 """Writing columns. An insert carries a token: the same batch sent again is taken once."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -91,7 +93,13 @@ def _log_block(columns: LogColumns, vocabulary: Vocabulary) -> list[native.Colum
         ("addresses", "Array(UInt32)", native.array_u32(coded.addresses, coded.addresses_end)),
         ("raw", "String", native.strings(columns.raw)),
         ("attrs", "LowCardinality(String)", native.low_cardinality(native.dictionary(columns.attrs))),
+        ("form", "Int32", native.fixed(_or_zeros(columns.form, len(columns), np.int32))),
+        ("rest", "UInt32", native.fixed(_or_zeros(columns.rest, len(columns), np.uint32))),
     ]
+
+
+def _or_zeros(column: npt.NDArray[Any] | None, count: int, kind: type[Any]) -> npt.NDArray[Any]:
+    return np.zeros(count, kind) if column is None else column
 
 
 def _sample_block(columns: SampleColumns, rows: npt.NDArray[np.intp] | None) -> list[native.Column]:

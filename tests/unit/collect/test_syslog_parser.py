@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from forestall.collect.parsers.syslog import parse_syslog, parse_syslog_lines, read_plain
+from forestall.collect.parsers.syslog import parse_syslog, parse_syslog_lines
 from forestall.collect.parsers.syslog_line import Line, read_line
+from forestall.collect.parsers.syslog_original import original
+from forestall.collect.parsers.syslog_scan import PAD_BYTES, scan
 
 NOW_MS = int(datetime(2026, 11, 23, 10, 0, 30, tzinfo=UTC).timestamp() * 1000)
 AT_MS = NOW_MS - 30_000
@@ -17,17 +19,27 @@ HOUR_MS = 3_600_000
 
 
 def rows(lines: list[bytes], now_ms: int = NOW_MS, zone_ms: int = 0) -> list[Line]:
-    """The columns as rows."""
+    """The columns as rows; `raw` is the line as it is said again from the fields."""
     columns = parse_syslog_lines(lines, now_ms, zone_ms)
-    text = [getattr(columns, name).to_pylist() for name in ("source", "host", "message", "raw", "attrs")]
-    for name in ("source", "host", "message", "raw", "attrs"):
+    names = ("source", "host", "message", "raw", "attrs")
+    for name in names:
         getattr(columns, name).validate(full=True)
-    return [
-        Line(*row)
-        for row in zip(
-            columns.at_ms.tolist(), columns.severity.tolist(), columns.facility.tolist(), *text, strict=True
-        )
-    ]
+    found = []
+    numbers = (columns.at_ms, columns.severity, columns.facility, columns.form, columns.rest)
+    for at_ms, severity, facility, form, rest, *text in zip(
+        *(column.tolist() for column in numbers),
+        *(getattr(columns, name).to_pylist() for name in names),
+        strict=True,
+    ):
+        told = dict(zip(names, text, strict=True))
+        told["raw"] = original(form, rest, at_ms=at_ms, severity=severity, facility=facility, **told)
+        found.append(Line(at_ms, severity, facility, **told))
+    return found
+
+
+def defined(line: bytes, now_ms: int = NOW_MS, zone_ms: int = 0) -> Line:
+    """What the line is by definition; said again, it is what was received."""
+    return read_line(line, now_ms, zone_ms)._replace(raw=line.decode("utf-8", "backslashreplace"))
 
 
 def row(line: bytes, now_ms: int = NOW_MS, zone_ms: int = 0) -> Line:
@@ -35,7 +47,7 @@ def row(line: bytes, now_ms: int = NOW_MS, zone_ms: int = 0) -> Line:
     plain = b"<13>1 2026-11-23T10:00:00Z h a 1 - - m"
     found = rows([plain, line, plain], now_ms, zone_ms)
     assert found[0] == found[2]
-    assert found[1] == read_line(line, now_ms, zone_ms)
+    assert found[1] == defined(line, now_ms, zone_ms)
     return found[1]
 
 
@@ -50,10 +62,10 @@ def test_rfc_5424() -> None:
         "evntslog",
         "mymachine.example.com",
         "An event é",
-        "",
+        "<165>1 2026-11-23T10:00:00.003456Z mymachine.example.com evntslog 812 ID47 - An event é",
         '{"pid":"812","msgid":"ID47"}',
     )
-    assert row(b"<0>1 - - - - - -") == Line(NOW_MS, 0, 0, "", "", "", "", "")
+    assert row(b"<0>1 - - - - - -") == Line(NOW_MS, 0, 0, "", "", "", "<0>1 - - - - - -", "")
     assert (
         row(b"<34>1 2026-11-23T11:00:00+01:00 h su - - - \xef\xbb\xbf'su root' failed").message
         == "'su root' failed"
@@ -86,17 +98,31 @@ def test_structured_data_becomes_attributes() -> None:
         "priority@32473.ip": "1,2",
         "empty": "",
     }
-    assert (line.message, line.raw) == ("BOM", "")
+    assert line.message == "BOM"
 
 
 def test_rfc_3164() -> None:
     line = row(b"<34>Nov 23 10:00:00 mymachine su[77]: 'su root' failed for lonvick on /dev/pts/8")
     assert line == Line(
-        AT_MS, 2, 4, "su", "mymachine", "'su root' failed for lonvick on /dev/pts/8", "", '{"pid":"77"}'
+        AT_MS,
+        2,
+        4,
+        "su",
+        "mymachine",
+        "'su root' failed for lonvick on /dev/pts/8",
+        "<34>Nov 23 10:00:00 mymachine su[77]: 'su root' failed for lonvick on /dev/pts/8",
+        '{"pid":"77"}',
     )
-    assert row(b"<13>Nov 23 10:00:00 h app: ") == Line(AT_MS, 5, 1, "app", "h", "", "", "")
+    assert row(b"<13>Nov 23 10:00:00 h app: ").message == ""
     assert row(b"<13>2026-11-23T11:00:00.250+01:00 h postfix/smtpd[9]: x") == Line(
-        AT_MS + 250, 5, 1, "postfix/smtpd", "h", "x", "", '{"pid":"9"}'
+        AT_MS + 250,
+        5,
+        1,
+        "postfix/smtpd",
+        "h",
+        "x",
+        "<13>2026-11-23T11:00:00.250+01:00 h postfix/smtpd[9]: x",
+        '{"pid":"9"}',
     )
 
 
@@ -118,7 +144,6 @@ def test_times_without_year_and_zone(stamp: str, received: str, zone_ms: int, ex
     now_ms = int(datetime.fromisoformat(received + "+00:00").timestamp() * 1000)
     line = row(f"<13>{stamp} h app: m".encode(), now_ms, zone_ms)
     assert datetime.fromtimestamp(line.at_ms / 1000, UTC).isoformat()[:19] == expected
-    assert line.raw == ""
 
 
 @pytest.mark.parametrize(
@@ -209,9 +234,7 @@ def test_oddities(name: str) -> None:
     line, (source, host, message, at_ms, kept) = ODDITIES[name]
     found = row(line)
     assert (found.source, found.host, found.message, found.at_ms) == (source, host, message, at_ms)
-    assert bool(found.raw) is kept
-    if kept:
-        assert found.raw == line.decode("utf-8", "backslashreplace")
+    assert bool(read_line(line, NOW_MS).raw) is kept
 
 
 def test_a_field_without_measure_is_cut_and_the_line_is_kept() -> None:
@@ -226,7 +249,7 @@ def test_a_character_cut_by_the_end_of_a_message_spoils_no_neighbour() -> None:
         b"\xa9<13>Nov 23 10:00:00 h app: m",
         b"<13>Nov 23 10:00:00 h app: \xc3\xa9",
     ]
-    assert rows(lines) == [read_line(line, NOW_MS) for line in lines]
+    assert rows(lines) == [defined(line) for line in lines]
 
 
 WORD = st.text("abcXYZ019._-/%", min_size=1, max_size=12)
@@ -298,7 +321,7 @@ TORN = st.tuples(LINE, st.integers(0, 90)).map(lambda pair: pair[0][: pair[1]])
 def test_both_readers_agree_on_anything(lines: list[bytes], now_ms: int, zone_ms: int) -> None:
     plain = b"<13>Nov 23 10:00:00 h a[1]: m"
     assert rows([*lines, plain], now_ms, zone_ms) == [
-        read_line(line, now_ms, zone_ms) for line in [*lines, plain]
+        defined(line, now_ms, zone_ms) for line in [*lines, plain]
     ]
 
 
@@ -309,15 +332,16 @@ def test_plain_messages_take_the_fast_way() -> None:
         b"<13>2026-11-23T10:00:00+01:00 h a[1]: m",
         b"<13>1 2026-11-23T10:00:00.1Z h a 1 - - m",
         b"<13>1 - - - - - -",
+        b"<13>1 2027-11-23T10:00:00.1Z h a 1 - - m",
     ]
     count = len(lines)
-    cuts = read_plain(
-        b"".join(lines),
+    found = scan(
+        np.frombuffer(b"".join(lines) + bytes(PAD_BYTES), np.uint8),
         np.cumsum([0, *map(len, lines)]),
-        received_at_ms=np.full(count, NOW_MS),
-        zone_ms=np.full(count, 0),
+        np.full(count, NOW_MS),
+        np.full(count, 0),
     )
-    assert cuts.plain.tolist() == [True] * count
+    assert found.plain.tolist() == [True] * count
 
 
 def test_times_of_receiving_and_zones_are_per_message() -> None:
