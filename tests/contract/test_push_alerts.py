@@ -85,7 +85,7 @@ def test_an_alert_of_prometheus_fires_and_is_resolved(server: Installation, tmp_
             until(lambda: said(True), "the alert is resolved")
     found = next(one for one in server.outcomes() if one.outcome.target == target)
     assert (found.host, found.outcome.kind) == ("127.0.0.1", "alertmanager")
-    assert found.outcome.reason == f"TargetDown: 127.0.0.1:{gone} does not answer"
+    assert found.outcome.reason == f"127.0.0.1:{gone} does not answer"
     assert json.loads(found.outcome.answer)["labels"]["severity"] == "page"
 
 

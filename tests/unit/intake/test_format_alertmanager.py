@@ -36,7 +36,7 @@ def test_an_alert_that_fires_is_an_outcome_that_is_not_well():
     found = only(FIRING)
     outcome = found.outcome
     assert (found.host, outcome.kind, outcome.target, outcome.ok) == ("srv1", "alertmanager", TARGET, False)
-    assert (outcome.reason, outcome.at_ms) == ("DiskFull: the disk of srv1 is full", NOW)
+    assert (outcome.reason, outcome.at_ms) == ("the disk of srv1 is full", NOW)
     assert json.loads(outcome.answer) == FIRING
 
 

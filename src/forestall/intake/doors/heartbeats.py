@@ -47,6 +47,7 @@ PATHS = ("/ping/",)
 BODY_MAX_BYTES = 1 << 20
 METHODS = ("GET", "HEAD", "POST")
 NOTICE = 5
+SAID_MAX_CHARS = 300
 
 _PATH = re.compile(r"/ping/([A-Za-z0-9_-]{22})(?:/(start|fail|log|\d{1,3}))?")
 _HEADERS = {
@@ -133,7 +134,7 @@ def _pushed(heard: Heard, noted: Noted) -> Pushed:
         kind="heartbeat",
         target=noted.name,
         ok=ok,
-        reason=_reason(heard, noted, body),
+        reason=_reason(heard, body),
         # what is not a number is not kept: nobody knows how long a run took whose beginning was not told
         took_ms=math.nan if noted.lasted_ms is None else float(noted.lasted_ms),
         answer=body[:ANSWER_MAX_CHARS],
@@ -141,13 +142,13 @@ def _pushed(heard: Heard, noted: Noted) -> Pushed:
     return Pushed(no_logs(), no_samples(), (PushedOutcome(outcome, asset=noted.asset),))
 
 
-def _reason(heard: Heard, noted: Noted, body: str) -> str:
+def _reason(heard: Heard, body: str) -> str:
     """How a run ended, in words; the last line that a failed one said."""
     if heard.kind == "ok":
-        return f"{noted.name} said that all is well"
+        return "it said that all is well"
     how = f"exit status {heard.status}" if heard.status is not None else "it said so"
     said = next((line.strip() for line in reversed(body.splitlines()) if line.strip()), "")
-    return f"{noted.name} failed ({how})" + (f": {said[:300]}" if said else "")
+    return f"it failed ({how})" + (f": {said[:SAID_MAX_CHARS]}" if said else "")
 
 
 def _line(heard: Heard, noted: Noted, message: str, at_ms: int) -> PushedLogs:

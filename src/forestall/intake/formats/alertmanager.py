@@ -80,7 +80,7 @@ def _outcome(kind: str, alert: _Alert, raw: bytes, received_at_ms: int) -> Pushe
     host = take_host(labels)
     resolved = _is_over(alert, received_at_ms)
     said = next((alert.annotations[key] for key in TOLD_IN if alert.annotations.get(key, "").strip()), "")
-    reason = f"{name}: {' '.join(said.split())}" if said else name
+    reason = " ".join(said.split()) or name
     return PushedOutcome(
         Outcome(
             at_ms=received_at_ms,
