@@ -150,18 +150,15 @@ def join_logs(parts: Sequence[LogColumns]) -> LogColumns:
     if len(kept) == 1:
         return kept[0]
     kept = kept or list(parts[:1])
-    return LogColumns(
-        *(
-            np.concatenate([getattr(part, name) for part in kept])
-            for name in ("client", "asset", "at_ms", "received_at_ms", "severity", "facility")
-        ),
-        *(
-            _join_words([getattr(part, name) for part in kept])
-            for name in ("source", "host", "message", "raw", "attrs")
-        ),
-        form=_join_forms([(part.form, len(part)) for part in kept], np.int32),
-        rest=_join_forms([(part.rest, len(part)) for part in kept], np.uint32),
-    )
+    numbers = ("client", "asset", "at_ms", "received_at_ms", "severity", "facility")
+    texts = ("source", "host", "message", "raw", "attrs")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in kept]) for name in numbers
+    }
+    joined |= {name: _join_words([getattr(part, name) for part in kept]) for name in texts}
+    joined["form"] = _join_forms([(part.form, len(part)) for part in kept], np.int32)
+    joined["rest"] = _join_forms([(part.rest, len(part)) for part in kept], np.uint32)
+    return LogColumns(**joined)
 
 
 def _join_forms(

@@ -8,7 +8,6 @@ from forestall.intake.envelope import unpack_lines
 from forestall.intake.route import Directory, Place
 from forestall.kernel.columns import LogColumns
 
-
 PAIRS_MAX = 4_000_000  # of senders and names; for more, sorting needs less memory
 
 

@@ -1,9 +1,9 @@
 """The tables of telemetry. The same statements serve chdb and a ClickHouse cluster.
 
 A log line is stored as the shape of its message and what varies in it (kernel.shapes): `shape`, `numbers`,
-`words`, `addresses`; how it was written as it was received in `form`, `rest` and `raw`. The text of a shape is
-in `vocabulary`, once a client, beside the names of the programs and hosts that a client's lines came from, so
-that a search looks there first. The order puts lines alike next to each other within ten minutes; indexes
+`words`, `addresses`; how it was written as it was received in `form`, `rest` and `raw`. The text of a shape
+is in `vocabulary`, once a client, beside the names of the programs and hosts that a client's lines came from,
+so that a search looks there first. The order puts lines alike next to each other within ten minutes; indexes
 stand on what is rare: words and addresses.
 
 `non_replicated_deduplication_window` makes an insert with the same token idempotent, per partition.
