@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -21,7 +22,7 @@ _django: Any = get_asgi_application()
 
 from forestall.intake.actions import record_rejections  # noqa: E402
 from forestall.intake.counts import Counts  # noqa: E402
-from forestall.intake.doors import Desk, load_doors  # noqa: E402
+from forestall.intake.doors import Desk, load_doors, prepare_doors  # noqa: E402
 from forestall.intake.doors_app import DoorsApp, Receive, Scope, Send  # noqa: E402
 from forestall.intake.queue import QueueWriter  # noqa: E402
 from forestall.intake.values import Rejection  # noqa: E402
@@ -89,6 +90,7 @@ class Application:
         self.open()
         self._behind = asyncio.create_task(self._write_behind())
         await send({"type": "lifespan.startup.complete"})
+        Thread(target=prepare_doors, args=(load_doors(),), name="prepare", daemon=True).start()
         await receive()
         self._behind.cancel()
         with suppress(asyncio.CancelledError):

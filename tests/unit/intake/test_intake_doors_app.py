@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, answer_json, refuse
+from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, answer_json, prepare_doors, refuse
 from forestall.intake.doors_app import DoorsApp
 from forestall.intake.values import QueueBroken, QueueFull, Rejection
 from forestall.kernel.clock import SystemClock
@@ -179,3 +179,12 @@ async def test_refusals_are_problem_details() -> None:
     answer = refuse(429, "too much", "wait", retry_after="7")
     assert answer.headers == {"content-type": "application/problem+json", "retry-after": "7"}
     assert json.loads(answer.body)["detail"] == "wait"
+
+
+def test_doors_are_prepared_whatever_one_of_them_does() -> None:
+    done: list[str] = []
+    good, bad = make_door(echo, "/a"), make_door(echo, "/b")
+    good.prepare = lambda: done.append("good")  # type: ignore[attr-defined]
+    bad.prepare = lambda: 1 / 0  # type: ignore[attr-defined]
+    prepare_doors({"plain": make_door(echo, "/c"), "bad": bad, "good": good})
+    assert done == ["good"]

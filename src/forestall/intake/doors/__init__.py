@@ -7,6 +7,7 @@
                                   optional: whether it answers what no door's PATHS name
     def reword(answer: DoorAnswer) -> DoorAnswer
                                   optional: an answer as its senders understand it, refusals of doors_app too
+    def prepare() -> None         optional: what takes long the first time; called in a thread at the start
     async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer
 
 `intake.doors_app` reads the body, calls the door and sends its answer; it also turns QueueFull into a 503
@@ -15,6 +16,7 @@ the frame is on the disk. Bad input is answered with `refuse(…)` and noted wit
 """
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -27,6 +29,8 @@ from forestall.kernel import plugins
 from forestall.kernel.clock import Clock
 
 DEFAULT_BODY_MAX_BYTES = 8 << 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,16 @@ def refuse(status: int, title: str, detail: str = "", **headers: str) -> DoorAns
     return DoorAnswer(
         status, json.dumps(problem).encode(), {"content-type": "application/problem+json", **named}
     )
+
+
+def prepare_doors(doors: Mapping[str, ModuleType]) -> None:
+    """Let every door do ahead of its first request what takes long (compiling, seconds, once a machine)."""
+    for name, door in doors.items():
+        try:
+            if hasattr(door, "prepare"):
+                door.prepare()
+        except Exception:  # it is then done, or told, with the first request
+            log.exception("the door %s could not be prepared", name)
 
 
 def load_doors() -> Mapping[str, ModuleType]:

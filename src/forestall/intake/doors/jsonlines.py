@@ -1,6 +1,7 @@
 """The door for JSON lines: whatever can post one object a line (Vector, Fluent Bit's http output, curl)."""
 
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, answer_json, refuse
+from forestall.intake.formats.json_columns import PLAIN_MIN
 from forestall.intake.formats.jsonlines import names_of, read
 from forestall.intake.gate import admit, aside, note_refused, take, turn_away, unpack
 from forestall.intake.telling import tell_refused
@@ -16,6 +17,11 @@ SPEC = Spec(
 )
 PATHS = ("/insert/jsonline",)
 UNPACKED_MAX_BYTES = 64 << 20
+
+
+def prepare() -> None:
+    """Compile what reads bodies."""
+    read(b'{"_msg":"m","host":"h","level":"info"}\n' * PLAIN_MIN, names_of(), received_at_ms=0)
 
 
 async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:

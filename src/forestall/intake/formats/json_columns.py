@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from forestall.collect.parsers.syslog import empty_strings
 from forestall.intake.formats.fields import (
     ATTR_NAME_MAX_BYTES,
     DEFAULT_FACILITY,
@@ -327,8 +328,3 @@ class _Coded:
 
 def _strings(ends: I32, text: U8) -> pa.Array:
     return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(text))
-
-
-def empty_strings(count: int) -> pa.Array:
-    """`count` times ""."""
-    return pa.StringArray.from_buffers(count, pa.py_buffer(np.zeros(count + 1, np.int32)), pa.py_buffer(b""))

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
+from forestall.collect.parsers.syslog import empty_strings
 from forestall.intake.formats import REFUSED_MAX, Reading, Refused
 from forestall.intake.formats.fields import EARLY_MAX_MS, LATE_MAX_MS, Names, Role, names_with, read_time
-from forestall.intake.formats.json_columns import empty_strings
 from forestall.intake.formats.json_record import RECORD_MAX_BYTES, assemble
 from forestall.intake.formats.loki_json import walk_json
 from forestall.intake.formats.loki_labels import read_labels
