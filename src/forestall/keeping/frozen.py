@@ -75,6 +75,8 @@ def freeze(store: Store, telemetry: Path, name: str, *, days: int | None) -> lis
         place = telemetry / SHADOW / name / folder.relative_to(telemetry)
         parts = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
         wanted = tuple(part for part in parts if _is_wanted(part, key, since))
+        if gone := [part.name for part in wanted if (table, part.name) not in rows_of]:
+            raise Trouble(f"the part {gone[0]} of {table} was dropped at the same moment", "Try again.")
         rows = sum(rows_of[table, part.name] for part in wanted)
         frozen.append(Frozen(table, create, wanted, rows))
     return frozen
