@@ -5,7 +5,9 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import elasticsearch
@@ -15,6 +17,8 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import BulkIndexError, bulk
 
 from contract.pushing import Installation, installation, until
+from forestall.intake.doors import DoorAnswer, refuse
+from forestall.intake.doors.elasticsearch import reword
 
 RSYSLOGD = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
 RSYSLOG = """
@@ -117,6 +121,56 @@ def test_rsyslogs_omelasticsearch(server: Installation, tmp_path: Path) -> None:
     assert host == subprocess.run(["uname", "-n"], capture_output=True, check=True, text=True).stdout.strip()
     assert (severity, source, message) == (4, "", " rsyslog 0")
     assert set(json.loads(attrs)) <= {"timegenerated", "timereported"}
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers two bulk bodies with the door's own words for a full queue, then takes what comes."""
+
+    refusals = 2
+    taken: list[bytes] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        answer = DoorAnswer(200, b'{"errors":false,"items":[{"index":{"status":201}}]}')
+        if Refusing.refusals:
+            Refusing.refusals -= 1
+            answer = reword(refuse(503, "the queue is full", "Send it again later.", retry_after="1"))
+        else:
+            Refusing.taken.append(body)
+        self.send_response(answer.status)
+        for name, value in {**answer.headers, "content-length": str(len(answer.body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_rsyslog_keeps_a_line_that_was_refused_for_now(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    Thread(target=server.serve_forever, daemon=True).start()
+    text = RSYSLOG.format(home=tmp_path, port=server.server_port, token="fst_x")
+    more = 'action.resumeRetryCount="-1" action.resumeInterval="1" errorfile='
+    (tmp_path / "conf").write_text(text.replace("errorfile=", more))
+    process = subprocess.Popen([RSYSLOGD, "-n", "-f", str(tmp_path / "conf"), "-i", str(tmp_path / "pid")])
+    try:
+        until((tmp_path / "log").exists, "rsyslogd listens")
+        subprocess.run(["logger", "-u", str(tmp_path / "log"), "kept"], check=True)
+        until(lambda: any(b"kept" in body for body in Refusing.taken), "it is sent again")
+    finally:
+        process.terminate()
+        process.wait(20)
+        server.shutdown()
+    assert Refusing.refusals == 0
+    assert not (tmp_path / "errors").exists()
 
 
 def test_what_filebeat_asks(server: Installation) -> None:

@@ -44,6 +44,7 @@ PATHS = (
 UNPACKED_MAX_BYTES = 64 << 20
 PRODUCT = {"x-elastic-product": "Elasticsearch"}  # else the clients from 7.14 on refuse to talk
 VERSION = "8.19.0"
+PASSING = frozenset((401, 403, 408, 429, 500, 503))  # a token can be mended, too
 
 _LICENSE = {
     "uid": "00000000-0000-0000-0000-000000000000",
@@ -74,14 +75,6 @@ _HEALTH = {
     "number_of_nodes": 1,
     "number_of_data_nodes": 1,
 }
-_ERRORS = {
-    400: "illegal_argument_exception",
-    401: "security_exception",
-    403: "security_exception",
-    413: "content_too_long_exception",
-    429: "es_rejected_execution_exception",
-    503: "es_rejected_execution_exception",
-}
 _FEATURES = {"ilm": {"available": True, "enabled": True}, "security": {"available": True, "enabled": True}}
 
 
@@ -104,16 +97,21 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
 
 
 def reword(answer: DoorAnswer) -> DoorAnswer:
-    """Every answer says that it is Elasticsearch's; a refusal is one in its words, as its clients fail over
-    another type of content."""
+    """Every answer says that it is Elasticsearch's. Its clients fail over problem details, so a refusal for
+    good is an error in its words. One that passes is plain text: rsyslog's omelasticsearch (8.2302) looks at
+    no status, drops its lines when the answer is JSON, and sends them again when it is none."""
     headers, body = {**answer.headers, **PRODUCT}, answer.body
-    if headers.get("content-type") == "application/problem+json":
-        problem = json.loads(body)
-        reason = ": ".join(problem[part] for part in ("title", "detail") if part in problem)
-        error = {"type": _ERRORS.get(answer.status, "exception"), "reason": reason}
-        headers["content-type"] = "application/json"
-        body = json.dumps({"error": {**error, "root_cause": [error]}, "status": answer.status}).encode()
-    return DoorAnswer(answer.status, body, headers)
+    if headers.get("content-type") != "application/problem+json":
+        return DoorAnswer(answer.status, body, headers)
+    problem = json.loads(body)
+    reason = ": ".join(problem[part] for part in ("title", "detail") if part in problem)
+    if answer.status in PASSING:
+        return DoorAnswer(answer.status, reason.encode(), headers | {"content-type": "text/plain"})
+    error = {"type": "illegal_argument_exception", "reason": reason}
+    told = {"error": {**error, "root_cause": [error]}, "status": answer.status}
+    return DoorAnswer(
+        answer.status, json.dumps(told).encode(), headers | {"content-type": "application/json"}
+    )
 
 
 async def _bulk(request: DoorRequest, desk: Desk) -> DoorAnswer:
