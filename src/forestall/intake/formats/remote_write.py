@@ -4,6 +4,7 @@ Source: https://prometheus.io/docs/specs/prw/remote_write_spec/ and the numbers 
 remote.proto and types.proto. Native histograms are not read; exemplars and metadata are skipped.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,18 @@ class _Walk:
     where: I64
 
 
+class _Scratch(threading.local):
+    """Room for the most rows that a body may have, for each thread that reads: fresh room for every body
+    costs more than reading a small one. What is never used of it is never given by the system."""
+
+    def __init__(self) -> None:
+        self.numbers = np.empty((4, ROWS_MAX), np.int64)
+        self.bits = np.empty(ROWS_MAX, np.uint64)
+
+
+_scratch = _Scratch()
+
+
 def read(body: bytes, known: KnownSeries, *, received_at_ms: int) -> SampleReading:
     """The samples of a body (after snappy). Raises ValueError when it is no WriteRequest or has too much.
 
@@ -113,8 +126,8 @@ def walk(body: bytes) -> _Walk | None:
     """The body in one pass, or None when it has something that only the library understands."""
     buffer = np.frombuffer(body, np.uint8)
     rows = min(ROWS_MAX, len(body) // 2 + 1)
-    starts, ends, counts, at_ms = np.empty((4, rows), np.int64)
-    bits = np.empty(rows, np.uint64)
+    starts, ends, counts, at_ms = _scratch.numbers[:, :rows]
+    bits = _scratch.bits[:rows]
     left_out, where = np.zeros(3, np.int64), np.zeros(3, np.int64)
     status, series, samples = _walk(buffer, starts, ends, counts, at_ms, bits, left_out, where)
     if status == _TOO_MANY:
@@ -123,9 +136,9 @@ def walk(body: bytes) -> _Walk | None:
         return None
     return _Walk(
         buffer,
-        starts[:series],
-        ends[:series],
-        counts[:series],
+        starts[:series].copy(),
+        ends[:series].copy(),
+        counts[:series].copy(),
         at_ms[:samples].copy(),
         bits[:samples].view(np.float64).copy(),
         left_out,
