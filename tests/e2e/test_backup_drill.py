@@ -123,7 +123,15 @@ def test_a_running_installation_is_restored_elsewhere_line_by_line(tmp_path: Pat
             there = numbers(second)
             return len(there) >= made["rows"]["logs"] and there == list(range(len(there)))
 
-        poll(whole, within_s=SEND_S, what="every line up to the backup, each once")
+        try:
+            poll(whole, within_s=SEND_S, what="every line up to the backup, each once")
+        except AssertionError as error:
+            twice = sorted(number for number in set(there) if there.count(number) > 1)
+            missing = sorted(set(range(sent)) - set(there))
+            raise AssertionError(
+                f"{error}: {len(there)} of {made['rows']['logs']} in the archive; twice {twice[:5]};"
+                f" missing from {missing[:5]}; {sent} were sent"
+            ) from error
         assert 3000 < len(there) <= sent
         chart = second.desk.ask(
             SEARCH.format(

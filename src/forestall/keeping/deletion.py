@@ -70,6 +70,10 @@ class Found:
         return [self.client, *self.collectors, *self.names]
 
 
+class Busy(Trouble):
+    """Another process is at it."""
+
+
 def carry_out(
     deletion: Deletion,
     data: DataDir,
@@ -342,11 +346,11 @@ def _let_go_of_freed_space() -> str:
 
 @contextmanager
 def _alone(data: DataDir) -> Iterator[None]:
-    """One deletion at a time. Raises Trouble."""
+    """One deletion at a time. Raises Busy."""
     path: Path = data.run / "deletion.lock"
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Trouble("a deletion is being carried out already", "Wait until it is done.") from None
+            raise Busy("a deletion is being carried out already", "Wait until it is done.") from None
         yield

@@ -2,11 +2,12 @@
 
 import logging
 import threading
+import time
 
 from django.db import close_old_connections
 from django.utils import timezone
 
-from forestall.keeping.deletion import carry_out
+from forestall.keeping.deletion import Busy, carry_out
 from forestall.keeping.models import Deletion
 from forestall.kernel.errors import Trouble
 from forestall.processes.setup import Installation
@@ -14,6 +15,8 @@ from forestall.telemetry.client import Store
 
 LOOK_EVERY_S = 5.0
 RETRY_S = 60.0
+WAIT_MOST_S = 3600.0
+BUSY_PAUSE_S = 1.0
 ERROR_MAX_CHARS = 500
 
 log = logging.getLogger("deleting")
@@ -23,9 +26,23 @@ def carry_out_one(found: Installation, store: Store, deletion: Deletion) -> int:
     """Delete the client; the number of the journal entry that certifies it. Raises Trouble, and notes why."""
     try:
         return carry_out(deletion, found.data, store, now=timezone.now)
+    except Busy:
+        raise
     except Trouble as trouble:
         Deletion.objects.filter(pk=deletion.pk, done_at=None).update(error=str(trouble)[:ERROR_MAX_CHARS])
         raise
+
+
+def wait_for(found: Installation, store: Store, deletion: Deletion) -> int:
+    """Delete the client, or wait until the watch has. Raises Trouble."""
+    deadline = time.monotonic() + WAIT_MOST_S
+    while True:
+        try:
+            return carry_out_one(found, store, deletion)
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(BUSY_PAUSE_S)
 
 
 def run(found: Installation, store: Store, stop: threading.Event) -> None:
@@ -37,6 +54,8 @@ def run(found: Installation, store: Store, stop: threading.Event) -> None:
         for deletion in Deletion.objects.filter(done_at=None).order_by("ordered_at"):
             try:
                 carry_out_one(found, store, deletion)
+            except Busy:
+                break
             except Trouble as trouble:
                 log.warning("a client is not deleted yet: %s", trouble)
                 pause_s = RETRY_S

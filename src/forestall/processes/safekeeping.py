@@ -143,14 +143,14 @@ def client_delete(
     from django.utils import timezone
 
     from forestall.keeping.actions import order_deletion
-    from forestall.processes.deleting import carry_out_one
+    from forestall.processes.deleting import wait_for
     from forestall.telemetry.client import Store
 
     owner = client_called(client)
     deletion = order_deletion(shell_scope(), owner.pk, confirm=confirm, now=timezone.now())
     if wait:
         store = Store("127.0.0.1", found.config.port("store"), password=found.data.key("store").hex())
-        seq = carry_out_one(found, store, deletion)
+        seq = wait_for(found, store, deletion)
         said = f"deleted; its certificate is entry {seq} of the journal"
     else:
         seq, said = None, "ordered; it is carried out within minutes"
