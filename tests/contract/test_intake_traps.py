@@ -129,7 +129,7 @@ async def test_who_is_not_a_user_or_says_too_little_is_told_and_not_taken(tmp_pa
         await send(site.port, *engine, "-u", "both", *V3["both"], *wrong)
         await send(site.port, *engine, "-u", "nobody", *V3["both"], *PASSPHRASES)
         await send(site.port, *engine, "-u", "both", *V3["open"])
-        await until(lambda: len(site.rejected) >= 3)
+        await until(lambda: site.accept.counters["rejected"] >= 3)
         assert await send(site.port, "-v2c", "-c", "x") == 0
         await until(lambda: len(site.messages()) == 1)  # the rest goes on
     assert any("less security" in reason for reason in site.rejected), site.rejected
