@@ -17,6 +17,7 @@ from forestall.judge.values import JudgedAsset, State, Transition
 from forestall.kernel.columns import I64, LogColumns
 
 LINES_KEPT = 5
+SKIM_MIN = 256
 LINE_MAX_CHARS = 500
 LATE_MS = 120_000  # lines may come this late before a finding ends on a tick
 OUR_SOURCES = frozenset({"probe"})  # our own records of failed outcomes, which rules on probes judge
@@ -73,6 +74,8 @@ class LogJudge:
         if not len(found):
             return []
         found = found[np.argsort(logs.at_ms[found], kind="stable")]
+        if len(found) > SKIM_MIN:
+            found = self._skim(rule, logs, found)
         taken: list[Transition] = []
         texts = logs.message.take(pa.array(found)).to_pylist()
         for line, text in zip(found.tolist(), texts, strict=True):
@@ -82,6 +85,23 @@ class LogJudge:
             if owner is not None and owner.kind in kinds and held is not None:
                 taken += self._hit(owner, held, at_ms=int(logs.at_ms[line]), text=text)
         return taken
+
+    def _skim(self, rule: Rule, logs: LogColumns, found: I64) -> I64:
+        """Of many lines of an asset within the shortest time that a level looks at, the first and the last as
+        many as the highest limit: with or without those between, the same levels hold at the same times."""
+        assets = logs.asset[found]
+        rules = [rule, *(self.estate.rules_of(asset).get(rule.name) for asset in np.unique(assets).tolist())]
+        levels = [level for one in rules if one is not None for level in one.levels]
+        most = int(max(level.limit for level in levels))
+        span_ms = max(1, min(level.within_ms for level in levels))
+        spans = logs.at_ms[found] // span_ms
+        order = np.lexsort((np.arange(len(found)), spans, assets))
+        together = (assets[order][1:] == assets[order][:-1]) & (spans[order][1:] == spans[order][:-1])
+        begins = np.flatnonzero(np.concatenate([[True], ~together]))
+        sizes = np.diff(np.append(begins, len(found)))
+        place = np.arange(len(found)) - np.repeat(begins, sizes)
+        kept = (place < most) | (place >= np.repeat(sizes, sizes) - most)
+        return found[np.sort(order[kept])]
 
     def _hit(self, owner: JudgedAsset, rule: Rule, *, at_ms: int, text: str) -> list[Transition]:
         key = (owner.number, rule.name)

@@ -1,5 +1,8 @@
 """Probes, silence, log lines, changes and captures: what opens a finding, and what ends it."""
 
+import random
+
+import pytest
 from judge_world import BOOK, DAY, HOUR, MINUTE, START, asset, book_of, feed, judge_of, logs, outcome, series
 
 from forestall.judge.judge import Judge
@@ -315,3 +318,20 @@ def test_a_collector_that_may_be_silent_only_briefly_explains_its_probes_as_soon
     judge.observe_heard(7, at_ms=START)
     taken = ticks(judge, START, START + MINUTE)
     assert [(one.rule, one.tells) for one in taken] == [("asset-silent", True), ("probe-silent", False)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_lines_at_once_are_judged_as_if_they_came_one_by_one(seed: int) -> None:
+    dice = random.Random(seed)
+    at, lines = START, []
+    for n in range(3_000):
+        at += dice.choice((0, 10, 10, 1000, 1000, 1000, 20_000, 20 * MINUTE if n % 500 == 0 else 100))
+        lines.append((at, "sshd", f"Failed password for root from 10.0.0.7 port {n} ssh2"))
+    together, single = judge_of(), judge_of()
+    at_once = together.observe_logs(logs(lines, severity=6)) + together.tick(at + 2 * HOUR)
+    one_by_one = [one for line in lines for one in single.observe_logs(logs([line], severity=6))]
+    one_by_one += single.tick(at + 2 * HOUR)
+    assert at_once
+    assert [(one.rule, one.was, one.to, one.at_ms, one.began_at_ms) for one in at_once] == [
+        (one.rule, one.was, one.to, one.at_ms, one.began_at_ms) for one in one_by_one
+    ]
