@@ -28,6 +28,7 @@ from forestall.kernel.compiled import compiled
 NUMBER, WORD, ADDRESS = "\x01", "\x02", "\x03"
 UNSHAPED = 0  # the number of what has no shape: it is kept whole
 MESSAGE_MAX_BYTES = 32_768  # longer ones are kept whole
+VARIABLES_USUAL = 8  # in a message; more are read once again with more room
 SEPARATOR = " "  # between the variables of one kind; no variable contains it (also in telemetry.schema)
 
 U32 = npt.NDArray[np.uint32]
@@ -118,12 +119,30 @@ def rebuild(text: str, numbers: str, words: str, addresses: Sequence[int]) -> st
     return _MARK.sub(lambda mark: next(left[mark[0]]), text)
 
 
-def shape_numbers(data: U8, start: I64, end: I64) -> U64:
-    """The number of the shape of each message `data[start[i]:end[i]]`, valid UTF-8; UNSHAPED for what can
-    only be kept whole."""
-    numbers = np.empty(len(start), np.uint64)
-    _number_all(data, start, end, _CLASS, numbers)
-    return numbers
+class Scanned(NamedTuple):
+    """Messages, read. `numbers`: of their shapes, UNSHAPED for what can only be kept whole. Message i has the
+    variables from `ends[i - 1]` (0 for the first) up to `ends[i]`: where each begins and ends in the data,
+    the mark of its kind, and its value when it is an address."""
+
+    numbers: U64
+    ends: I64
+    begins: I32
+    stops: I32
+    marks: U8
+    values: U32
+
+
+def scan(data: U8, start: I64, end: I64) -> Scanned:
+    """Each message `data[start[i]:end[i]]`, valid UTF-8, at most 2 GiB of data."""
+    numbers, ends = np.empty(len(start), np.uint64), np.empty(len(start), np.int64)
+    room = VARIABLES_USUAL * len(start) + 1
+    while True:
+        begins, stops = np.empty(room, np.int32), np.empty(room, np.int32)
+        marks, values = np.empty(room, np.uint8), np.empty(room, np.uint32)
+        count = _scan_all(data, start, end, _CLASS, numbers, ends, begins, stops, marks, values)
+        if count >= 0:
+            return Scanned(numbers, ends, begins[:count], stops[:count], marks[:count], values[:count])
+        room = int((end - start).sum()) // 2 + len(start) + 1  # each has a byte, and one behind it
 
 
 class Encoded(NamedTuple):
@@ -137,17 +156,18 @@ class Encoded(NamedTuple):
     whole: npt.NDArray[np.bool_]
 
 
-def encode(data: U8, start: I64, end: I64, *, place: I32, texts: U8, text_at: I64) -> Encoded:
+def encode(
+    data: U8, start: I64, end: I64, *, scanned: Scanned, place: I32, texts: U8, text_at: I64
+) -> Encoded:
     """Code each message by the text `texts[text_at[place]:text_at[place + 1]]`. Where `place` is negative, or
     the text is not that of the message, it is kept whole; its addresses are listed all the same."""
-    size = int((end - start).sum())
-    numbers = np.empty(size + 5 * len(start) + 8, np.uint8)
-    words = np.empty(size + 5 * len(start) + 8, np.uint8)
-    addresses = np.empty(size // 8 + 8, np.uint32)  # an address and what parts it from the next: 8 bytes
+    size = int((end - start).sum()) + 5 * len(start) + 8
+    numbers, words = np.empty(size, np.uint8), np.empty(size, np.uint8)
+    addresses = np.empty(len(scanned.marks), np.uint32)
     addresses_end = np.empty(len(start), np.uint64)
     whole = np.empty(len(start), np.bool_)
     numbers_size, words_size, count = _encode_all(
-        data, start, end, _CLASS, place, texts, text_at, numbers, words, addresses, addresses_end, whole
+        data, start, end, *scanned[1:], place, texts, text_at, numbers, words, addresses, addresses_end, whole
     )
     return Encoded(numbers[:numbers_size], words[:words_size], addresses[:count], addresses_end, whole)
 
@@ -209,49 +229,53 @@ def _run(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _number_all(data, start, end, classes, numbers):  # type: ignore[no-untyped-def]
+def _scan_all(  # type: ignore[no-untyped-def]
+    data, start, end, classes, numbers, ends, begins, stops, marks, values
+):
+    """How many variables there are; -1 when there is no room for them."""
+    count = 0
     for row in range(len(start)):
         at, stop = start[row], end[row]
         number = _START
-        if stop - at > MESSAGE_MAX_BYTES:
-            numbers[row] = _EMPTY
-            continue
-        shaped = True
+        shaped = stop - at <= MESSAGE_MAX_BYTES
         while at < stop:
             byte = data[at]
             if classes[byte] == 0:
                 if 1 <= byte <= _MARK_MAX:
                     shaped = False
-                    break
                 number = (number ^ np.uint64(byte)) * _TIMES
                 at += 1
                 continue
-            after, mark, _ = _run(data, at, stop, classes)
+            after, mark, value = _run(data, at, stop, classes)
             if mark == 0:
                 while at < after:
                     number = (number ^ np.uint64(data[at])) * _TIMES
                     at += 1
                 number ^= number >> _HALF
-            else:
-                number = (number ^ np.uint64(mark)) * _STIR
+                continue
+            number = (number ^ np.uint64(mark)) * _STIR
+            if count == len(marks):
+                return -1
+            begins[count], stops[count], marks[count], values[count] = at, after, mark, value
+            count += 1
             at = after
         number ^= number >> _HALF
         number *= _STIR
         number ^= number >> _HALF
         if not shaped:
-            numbers[row] = _EMPTY
+            number = _EMPTY
         elif number == _EMPTY:
-            numbers[row] = _TIMES
-        else:
-            numbers[row] = number
+            number = _TIMES
+        numbers[row] = number
+        ends[row] = count
+    return count
 
 
 @compiled
 def _copy(data, start, end, out, at):  # type: ignore[no-untyped-def]
-    for place in range(start, end):
-        out[at] = data[place]
-        at += 1
-    return at
+    for place in range(end - start):
+        out[at + place] = data[start + place]
+    return at + end - start
 
 
 @compiled
@@ -277,63 +301,74 @@ def _put_length(out, start, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _is_same(data, start, end, texts, text):  # type: ignore[no-untyped-def]
+    for place in range(end - start):  # noqa: SIM110 - a loop is what is compiled well
+        if data[start + place] != texts[text + place]:
+            return False
+    return True
+
+
+@compiled
+def _fits(data, start, end, begins, stops, marks, first, last, texts, text, text_end):  # type: ignore[no-untyped-def]
+    """Whether the message with these variables has exactly this text."""
+    at = start
+    for variable in range(first, last):
+        fixed = begins[variable] - at
+        if text + fixed + 1 > text_end or texts[text + fixed] != marks[variable]:
+            return False
+        if not _is_same(data, at, begins[variable], texts, text):
+            return False
+        text += fixed + 1
+        at = stops[variable]
+    return text + (end - at) == text_end and _is_same(data, at, end, texts, text)
+
+
+@compiled
 def _encode_all(  # type: ignore[no-untyped-def]
-    data, start, end, classes, place, texts, text_at, numbers, words, addresses, addresses_end, whole
-):
-    n = w = a = 0
+    data, start, end, ends, begins, stops, marks, values, place, texts, text_at,
+    numbers, words, addresses, addresses_end, whole,
+):  # fmt: skip
+    n = w = a = first = 0
     for row in range(len(start)):
-        at, stop = start[row], end[row]
-        n_begin, w_begin, a_begin = n + 1, w + 1, a
+        last = ends[row]
+        n_begin, w_begin = n + 1, w + 1
         n, w = n_begin, w_begin
-        fits = place[row] >= 0
-        if fits:
-            text, text_end = text_at[place[row]], text_at[place[row] + 1]
-            while at < stop and fits:
-                byte = data[at]
-                if classes[byte] == 0:
-                    fits = text < text_end and texts[text] == byte
-                    text += 1
-                    at += 1
-                    continue
-                after, mark, address = _run(data, at, stop, classes)
-                if mark == 0:
-                    fits = text + (after - at) <= text_end
-                    while at < after and fits:
-                        fits = texts[text] == data[at]
-                        text += 1
-                        at += 1
-                    continue
-                fits = text < text_end and texts[text] == mark
-                text += 1
-                if mark == _MARK_ADDRESS:
-                    addresses[a] = address
-                    a += 1
-                elif mark == _MARK_WORD:
-                    if w > w_begin:
-                        words[w] = _SPACE
-                        w += 1
-                    w = _copy(data, at, after, words, w)
-                else:
-                    if n > n_begin:
-                        numbers[n] = _SPACE
-                        n += 1
-                    n = _copy(data, at, after, numbers, n)
-                at = after
-            fits = fits and text == text_end
+        text = place[row]
+        fits = text >= 0 and _fits(
+            data,
+            start[row],
+            end[row],
+            begins,
+            stops,
+            marks,
+            first,
+            last,
+            texts,
+            text_at[text],
+            text_at[text + 1],
+        )
+        for variable in range(first, last):
+            mark = marks[variable]
+            if mark == _MARK_ADDRESS:
+                addresses[a] = values[variable]
+                a += 1
+            elif not fits:
+                continue
+            elif mark == _MARK_WORD:
+                if w > w_begin:
+                    words[w] = _SPACE
+                    w += 1
+                w = _copy(data, begins[variable], stops[variable], words, w)
+            else:
+                if n > n_begin:
+                    numbers[n] = _SPACE
+                    n += 1
+                n = _copy(data, begins[variable], stops[variable], numbers, n)
         if not fits:
-            n, w, a = n_begin, w_begin, a_begin
-            w = _copy(data, start[row], stop, words, w)
-            at = start[row]
-            while at < stop:  # so that a search for an address finds it here, too
-                if classes[data[at]] == 0:
-                    at += 1
-                    continue
-                at, mark, address = _run(data, at, stop, classes)
-                if mark == _MARK_ADDRESS:
-                    addresses[a] = address
-                    a += 1
+            w = _copy(data, start[row], end[row], words, w)
         n = _put_length(numbers, n_begin, n)
         w = _put_length(words, w_begin, w)
         addresses_end[row] = a
         whole[row] = not fits
+        first = last
     return n, w, a

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from forestall.kernel.columns import I64, U8, U64
 from forestall.kernel.compiled import compiled
-from forestall.kernel.shapes import I32, UNSHAPED, shape_numbers, shape_text
+from forestall.kernel.shapes import I32, UNSHAPED, Scanned, shape_text
 from forestall.telemetry import native
 from forestall.telemetry.client import Store
 from forestall.telemetry.schema import DATABASE, HOST, SHAPE, SOURCE
@@ -52,17 +52,25 @@ class Vocabulary:
         self._pending: dict[int, int] = {}
 
     def know(
-        self, client: U64, data: U8, start: I64, end: I64, *, source: pa.Array, host: pa.Array
-    ) -> tuple[U64, I32]:
-        """The number of each message's shape and its place in `texts` (negative: keep it whole), after what
-        is new was learned. Raises StoreUnavailable when that cannot be kept now; the same may come again."""
+        self,
+        client: U64,
+        data: U8,
+        start: I64,
+        end: I64,
+        *,
+        scanned: Scanned,
+        source: pa.Array,
+        host: pa.Array,
+    ) -> I32:
+        """The place of each message's shape in `texts` (negative: keep it whole), after what is new was
+        learned. Raises StoreUnavailable when that cannot be kept now; the same may come again."""
         with self._lock:
             self._load()
             clients, code = np.unique(client, return_inverse=True) if _varies(client) else _same(client)
             entries = self._new_names(clients, code, SOURCE, source) + self._new_names(
                 clients, code, HOST, host
             )
-            numbers = shape_numbers(data, start, end)
+            numbers = scanned.numbers
             keys = np.where(numbers == UNSHAPED, _FREE, numbers ^ (client * _ODD))
             places = _find(self._keys, self._values, keys)
             rows = np.flatnonzero((places < 0) & (numbers != UNSHAPED))
@@ -77,7 +85,7 @@ class Vocabulary:
             self._pending.update(counted)
             if len(self._pending) > PENDING_MAX:
                 self._pending.clear()
-            return np.where(places < 0, np.uint64(UNSHAPED), numbers), places
+            return places
 
     def texts(self) -> tuple[U8, I64]:
         """The texts of all shapes, and where each begins (one more than there are)."""

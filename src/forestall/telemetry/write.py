@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forestall.kernel.columns import I64, LogColumns, SampleColumns
-from forestall.kernel.shapes import encode
+from forestall.kernel.shapes import UNSHAPED, encode, scan
 from forestall.telemetry import native
 from forestall.telemetry.client import Store
 from forestall.telemetry.vocabulary import Vocabulary
@@ -72,9 +72,11 @@ def _log_block(columns: LogColumns, vocabulary: Vocabulary) -> list[native.Colum
     message = native.plain(columns.message)
     data, ends = native.content(message)
     source, host = native.dictionary(columns.source), native.dictionary(columns.host)
-    shape, place = vocabulary.know(columns.client, data, ends[:-1], ends[1:], source=source, host=host)
+    start, end = ends[:-1], ends[1:]
+    scanned = scan(data, start, end)
+    place = vocabulary.know(columns.client, data, start, end, scanned=scanned, source=source, host=host)
     texts, text_at = vocabulary.texts()
-    coded = encode(data, ends[:-1], ends[1:], place=place, texts=texts, text_at=text_at)
+    coded = encode(data, start, end, scanned=scanned, place=place, texts=texts, text_at=text_at)
     at_ms = np.clip(columns.at_ms, 0, LAST_MS)
     late = np.abs(columns.received_at_ms - columns.at_ms) >= LATE_MS
     late_s = np.where(late, np.clip(columns.received_at_ms, 0, LAST_MS) // 1000, 0)
@@ -87,7 +89,7 @@ def _log_block(columns: LogColumns, vocabulary: Vocabulary) -> list[native.Colum
         ("facility", "UInt8", native.fixed(columns.facility)),
         ("source", "LowCardinality(String)", native.low_cardinality(source)),
         ("host", "LowCardinality(String)", native.low_cardinality(host)),
-        ("shape", "UInt64", native.fixed(np.where(coded.whole, np.uint64(0), shape))),
+        ("shape", "UInt64", native.fixed(np.where(coded.whole, np.uint64(UNSHAPED), scanned.numbers))),
         ("numbers", "String", native.fixed(coded.numbers)),
         ("words", "String", native.fixed(coded.words)),
         ("addresses", "Array(UInt32)", native.array_u32(coded.addresses, coded.addresses_end)),

@@ -13,7 +13,7 @@ from forestall.kernel.shapes import (
     Encoded,
     encode,
     rebuild,
-    shape_numbers,
+    scan,
     shape_text,
     variables,
 )
@@ -40,15 +40,17 @@ def code(texts: list[str], given: list[str | None] | None = None) -> tuple[list[
     ends = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
     known = [shape_text(text) for text in texts] if given is None else given
     spelled = [(text or "").encode() for text in known]
+    scanned = scan(data, ends[:-1], ends[1:])
     coded = encode(
         data,
         ends[:-1],
         ends[1:],
+        scanned=scanned,
         place=np.array([-1 if text is None else n for n, text in enumerate(known)], np.int32),
         texts=np.frombuffer(b"".join(spelled) + bytes(1), np.uint8),
         text_at=np.cumsum([0, *map(len, spelled)]).astype(np.int64),
     )
-    return shape_numbers(data, ends[:-1], ends[1:]).tolist(), coded
+    return scanned.numbers.tolist(), coded
 
 
 def strings(column: np.ndarray) -> list[str]:

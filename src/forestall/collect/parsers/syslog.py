@@ -123,6 +123,8 @@ def parse_syslog(
 
 def _pieces(data: U8, start: I32, end: I32, odd: _Odd, texts: list[str]) -> pa.StringArray:
     """What lies between the bounds, of the plain rows; `texts` of the odd ones."""
+    if not texts and (start == end).all():
+        return empty_strings(len(start))
     start, end = start.copy(), end.copy()
     if texts:
         spelled = [text.encode() for text in texts]

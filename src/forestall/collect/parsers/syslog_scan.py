@@ -97,9 +97,10 @@ def gather(data: U8, start: I32, end: I32) -> tuple[U8, I32]:
 def _gather_all(data: Any, start: Any, end: Any, out: Any) -> None:
     at = 0
     for row in range(len(start)):
-        for place in range(start[row], end[row]):
-            out[at] = data[place]
-            at += 1
+        begin, size = start[row], end[row] - start[row]
+        for place in range(size):
+            out[at + place] = data[begin + place]
+        at += size
 
 
 @compiled
