@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from forestall.collect.parsers.syslog_framing import Packed
+
 BODY_MAX_BYTES = 8 << 20
 LINES_MAX = 65_536
 
@@ -76,6 +78,8 @@ def pack_lines(lines: Sequence[bytes]) -> bytes:
     """
     if len(lines) > LINES_MAX:
         raise ValueError(f"a body has at most {LINES_MAX} lines, this one {len(lines)}")
+    if isinstance(lines, Packed):
+        return b"".join((_COUNT.pack(len(lines)), lines.lengths.astype("<u4").tobytes(), lines.data))
     lengths = np.fromiter(map(len, lines), dtype="<u4", count=len(lines))
     return b"".join((_COUNT.pack(len(lines)), lengths.tobytes(), *lines))
 

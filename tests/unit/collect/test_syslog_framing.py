@@ -82,3 +82,16 @@ def test_kernel_drops_are_read_from_its_table(tmp_path: Path) -> None:
     )
     assert read_drops(4711, (str(tmp_path / "none"), str(table))) == 17
     assert read_drops(4712, (str(table),)) is None
+
+
+@given(
+    st.lists(st.sampled_from([b"<1>a", b"<1>" + b"x" * 3000, b"5 apples", b"", b"a\r", b"\0", b"7 <13>abc"])),
+    st.integers(1, 9000),
+)
+def test_many_lines_in_one_piece_are_the_same_lines(lines: list[bytes], step: int) -> None:
+    data = b"".join(line + b"\n" for line in lines * 4)
+    pieces, single = Framing(2000), Framing(2000)
+    whole = [line for at in range(0, len(data), step) for line in pieces.feed(data[at : at + step])]
+    slowly = [line for at in range(0, len(data), 100) for line in single.feed(data[at : at + 100])]
+    assert whole + pieces.finish() == slowly + single.finish()
+    assert pieces.cut_count == single.cut_count

@@ -1,9 +1,10 @@
 """How listeners hand over: in frames of a bounded size, in order, waiting while there is no room."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from forestall.collect.listeners import Accept, CannotTake, Received
+from forestall.collect.parsers.syslog_framing import Packed
 
 LINES_PER_FRAME_MAX = 8192
 BYTES_PER_FRAME_MAX = 1 << 20
@@ -14,8 +15,14 @@ class Gone(ConnectionError):
     """The sender hung up while there was no room: it keeps what was not acknowledged."""
 
 
-def in_frames(lines: list[bytes]) -> list[list[bytes]]:
+def in_frames(lines: Sequence[bytes]) -> Sequence[Sequence[bytes]]:
     """Lines in parts of at most LINES_PER_FRAME_MAX lines and about BYTES_PER_FRAME_MAX bytes."""
+    if (
+        isinstance(lines, Packed)
+        and len(lines) <= LINES_PER_FRAME_MAX
+        and len(lines.data) <= BYTES_PER_FRAME_MAX
+    ):
+        return [lines]
     if len(lines) <= LINES_PER_FRAME_MAX and sum(map(len, lines)) <= BYTES_PER_FRAME_MAX:
         return [lines] if lines else []
     parts: list[list[bytes]] = [[]]

@@ -1,6 +1,7 @@
 """One connection of syslog, TCP or TLS. There is no answer, so what cannot be kept is counted as `lost`."""
 
 import asyncio
+from collections.abc import Sequence
 
 from forestall.collect.listeners import Accept, Received
 from forestall.collect.parsers.syslog_framing import Framing
@@ -15,7 +16,7 @@ async def receive_syslog(connection: Connection, accept: Accept, *, transport: s
     """Read until the sender closes; while there is no room, do not read."""
     framing = Framing()
 
-    async def hand(lines: list[bytes], tries: int = 0) -> None:
+    async def hand(lines: Sequence[bytes], tries: int = 0) -> None:
         for part in in_frames(lines):
             received = Received("syslog", connection.peer, transport, accept.now_ms(), part, connection.names)
             await hand_over(accept, received, tries=tries)
