@@ -38,19 +38,22 @@ QUIET_S = 3.0
 def blocks(path: Path) -> "list[LogColumns]":
     """The corpus, parsed, as one client's lines; hosts become assets."""
     data = path.read_bytes()
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    ends -= np.arange(len(ends))
+    data = data.translate(None, b"\n")
     found = []
     for begin in range(0, len(ends), BLOCK):
         first = int(ends[begin - 1]) if begin else 0
         stops = ends[begin : begin + BLOCK]
         offsets = np.concatenate([[0], stops - first]).astype(np.int64)
-        received = np.full(len(stops), int(time.time() * 1000) + 12 * HOUR_MS, np.int64)
+        received = np.full(len(stops), int(time.time() * 1000) + HOUR_MS, np.int64)
         parsed = parse_syslog(data[first : int(stops[-1])], offsets, received_at_ms=received)
         asset = parsed.host.dictionary_encode().indices.to_numpy().astype(np.uint64) + np.uint64(1 << 40)
         found.append(
             LogColumns(
                 np.full(len(stops), 7, np.uint64), asset, parsed.at_ms, received, parsed.severity,
                 parsed.facility, parsed.source, parsed.host, parsed.message, parsed.raw, parsed.attrs,
+                parsed.form, parsed.rest,
             )
         )  # fmt: skip
     return found

@@ -72,7 +72,8 @@ def decode_envelope(frame: bytes) -> Envelope:
 
 
 def pack_lines(lines: Sequence[bytes]) -> bytes:
-    """Many syslog messages as one body: u32 count, then u32 lengths, then the bytes (all little-endian).
+    """Many syslog messages as one body: u32 count, then u32 lengths, then the bytes (all little-endian). A
+    message may still have the newline that ended it.
 
     Raises ValueError for more than LINES_MAX.
     """

@@ -13,7 +13,7 @@ from forestall.intake.decoded import Held
 from forestall.intake.envelope import Only
 from forestall.intake.poison import About, Poison
 from forestall.intake.queue import QueueReader
-from forestall.intake.ranges import Range
+from forestall.intake.ranges import READ_BYTES, Range
 from forestall.intake.route import Directory
 from forestall.intake.segments import Position
 from forestall.intake.values import REASON_MAX_CHARS, Refused, Rejection, TryAgain
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 class Pace:
     """How often the pump looks, and how patient it is.
 
-    `judge_stuck_ms`: after that the store side does not wait for the judge side's decoding any more.
+    `read_bytes`: how much of a queue is decoded at once. `judge_stuck_ms`: after that the store side does not wait for the judge side's decoding any more.
     """
 
     poll_s: float = 0.4
@@ -42,6 +42,7 @@ class Pace:
     judge_stuck_ms: int = 2_000
     backoff_first_s: float = 0.25
     backoff_max_s: float = 15.0
+    read_bytes: int = READ_BYTES
 
 
 class Keeps(Protocol):

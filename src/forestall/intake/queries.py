@@ -91,8 +91,10 @@ def count_strangers(scope: Scope) -> int:
 def sum_quarantine(scope: Scope) -> dict[tuple[str, str], int]:
     """Records in quarantine by (door, what became of them): `waiting`, `dropped`, `fed`."""
     found: dict[tuple[str, str], int] = {}
-    rows = _strangers(scope).values_list("door").annotate(
-        Sum("kept_records"), Sum("dropped_records"), Sum("fed_records")
+    rows = (
+        _strangers(scope)
+        .values_list("door")
+        .annotate(Sum("kept_records"), Sum("dropped_records"), Sum("fed_records"))
     )
     for door, waiting, dropped, fed in rows:
         found |= {(door, "waiting"): waiting, (door, "dropped"): dropped, (door, "fed"): fed}

@@ -33,9 +33,11 @@ def list_queues(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"*/{MARK}"))[:QUEUES_MAX]
 
 
-def read_range(reader: QueueReader, queue: str, after: Position) -> Range | None:
+def read_range(
+    reader: QueueReader, queue: str, after: Position, *, read_bytes: int = READ_BYTES
+) -> Range | None:
     """What comes next, as much as is decoded at once; None when there is nothing."""
-    frames = reader.read(after, max_bytes=READ_BYTES)
+    frames = reader.read(after, max_bytes=read_bytes)
     if not frames:
         return None
     size = sum(len(frame) for _, frame in frames)
@@ -45,7 +47,7 @@ def read_range(reader: QueueReader, queue: str, after: Position) -> Range | None
         if taken and weight > RANGE_MAX_BYTES:
             break
         taken += 1
-    full = taken < len(frames) or size > READ_BYTES // 2
+    full = taken < len(frames) or size > read_bytes // 2
     return Range(queue, after, frames[taken - 1][0], frames[:taken], full)
 
 

@@ -167,7 +167,7 @@ class JudgeRun:
         reader = self._readers.setdefault(queue, self._feed.reader(queue))
         place = self._handing.judged.get(queue, BEGINNING)
         damaged = reader.damaged_count
-        part = read_range(reader, queue, place.at)
+        part = read_range(reader, queue, place.at, read_bytes=self._feed.pace.read_bytes)
         if reader.damaged_count > damaged:
             for damage in reader.damages[damaged - reader.damaged_count :]:
                 self._feed.tell(Rejection("queue", queue, str(damage), self._feed.now_ms()))
@@ -273,7 +273,10 @@ class StoreRun:
         elif handed := self._handing.take(queue, place.at):
             part, decoded = handed.part, handed.decoded
         elif self._must_read(queue, place):
-            part, decoded = read_range(self._feed.reader(queue), queue, place.at), None
+            part = read_range(
+                self._feed.reader(queue), queue, place.at, read_bytes=self._feed.pace.read_bytes
+            )
+            decoded = None
         else:
             return False
         if part is None:

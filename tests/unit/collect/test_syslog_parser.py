@@ -38,8 +38,9 @@ def rows(lines: list[bytes], now_ms: int = NOW_MS, zone_ms: int = 0) -> list[Lin
 
 
 def defined(line: bytes, now_ms: int = NOW_MS, zone_ms: int = 0) -> Line:
-    """What the line is by definition; said again, it is what was received."""
-    return read_line(line, now_ms, zone_ms)._replace(raw=line.decode("utf-8", "backslashreplace"))
+    """What the line is by definition; said again, it is what was received, without the newline behind it."""
+    said = line.removesuffix(b"\n").decode("utf-8", "backslashreplace")
+    return read_line(line, now_ms, zone_ms)._replace(raw=said)
 
 
 def row(line: bytes, now_ms: int = NOW_MS, zone_ms: int = 0) -> Line:

@@ -92,7 +92,9 @@ class Stage:
             load_directory=self.load,
             clock=SystemClock(),
             reject=self.rejected.extend,
-            pace=Pace(poll_s=0.02, judge_stuck_ms=100, backoff_first_s=0.02, backoff_max_s=0.05),
+            pace=Pace(
+                poll_s=0.02, judge_stuck_ms=100, backoff_first_s=0.02, backoff_max_s=0.05, read_bytes=6 << 20
+            ),
         )
         pump.start()
         try:

@@ -71,7 +71,7 @@ class _Odd:
         self.rows = np.flatnonzero(~plain)
         self.lines, self.forms = [], []
         for row in self.rows.tolist():
-            given = buffer[int(offsets[row]) : int(offsets[row + 1])]
+            given = buffer[int(offsets[row]) : int(offsets[row + 1])].removesuffix(b"\n")
             line = read_line(given, int(received_at_ms[row]), int(zone_ms[row]))
             line, form = _with_prefix(line, given)
             self.lines.append(line)
@@ -81,7 +81,8 @@ class _Odd:
 def parse_syslog(
     buffer: bytes, offsets: Ints, *, received_at_ms: Ints, zone_ms: Ints | None = None
 ) -> SyslogColumns:
-    """Message i is `buffer[offsets[i]:offsets[i + 1]]` (n + 1 offsets, ascending); one row each, in order.
+    """Message i is `buffer[offsets[i]:offsets[i + 1]]` (n + 1 offsets, ascending), without the newline that
+    may end it; one row each, in order.
 
     `received_at_ms` (n); `zone_ms` (n): how far each sender's clock is ahead of UTC when it tells no zone
     (default 0). Raises ValueError for a buffer of more than BUFFER_MAX_BYTES.
@@ -91,7 +92,7 @@ def parse_syslog(
         raise ValueError(f"a buffer has at most {BUFFER_MAX_BYTES} bytes, this one {len(buffer)}")
     zones = np.zeros(count, np.int64) if zone_ms is None else zone_ms
     data = np.frombuffer(buffer + bytes(PAD_BYTES), np.uint8)
-    plain, at_ms, pri, form, rest, bounds = scan(data, offsets, received_at_ms, zones)
+    plain, at_ms, pri, form, rest, bounds, rows_end = scan(data, offsets, received_at_ms, zones)
     odd = _Odd(buffer, offsets, plain, received_at_ms, zones)
     severity, facility = pri & np.uint8(7), pri >> np.uint8(3)
     at_ms[odd.rows] = [line.at_ms for line in odd.lines]
@@ -99,7 +100,7 @@ def parse_syslog(
     facility[odd.rows] = [line.facility for line in odd.lines]
     form[odd.rows] = odd.forms
     nothing = np.zeros(count, np.int32)
-    rows_start, rows_end = offsets[:-1].astype(np.int32), offsets[1:].astype(np.int32)
+    rows_start = offsets[:-1].astype(np.int32)
     # a time that is not believed stays to be read in what stands before the message
     raw_end = np.where(plain & (form == PREFIX), bounds[MESSAGE], rows_start)
 

@@ -20,7 +20,8 @@ _PACKED_MIN_BYTES = 4096  # of fewer, a list is made as fast
 
 
 class Packed(Sequence[bytes]):
-    """Messages in one piece: `data` has them one after the other, `lengths` (uint32) says where each ends."""
+    """Messages in one piece: `data` has them one after the other, each with its newline, `lengths` (uint32)
+    says where each ends."""
 
     def __init__(self, data: bytes, lengths: npt.NDArray[np.uint32]) -> None:
         self.data = data
@@ -39,7 +40,7 @@ class Packed(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         at = 0
         for length in self.lengths.tolist():
-            yield self.data[at : at + length]
+            yield self.data[at : at + length - 1]
             at += length
 
 
@@ -156,4 +157,4 @@ def _plain_lines(data: bytes, most: int) -> Packed | None:
     first = letters[starts]
     if lengths.min() == 0 or lengths.max() > most or ((first >= ord("0")) & (first <= ord("9"))).any():
         return None
-    return Packed(data.translate(None, b"\n"), lengths.astype(np.uint32))
+    return Packed(data, (lengths + 1).astype(np.uint32))

@@ -47,7 +47,8 @@ _BASIS = np.uint64(0xCBF29CE484222325)
 
 
 class Scanned(NamedTuple):
-    """`bounds[:, row]`: see above; a message ends where its row does. `form`, `rest`: syslog_original."""
+    """`bounds[:, row]`: see above; a message ends where its row does: at `ends[row]`, ahead of a newline.
+    `form`, `rest`: syslog_original."""
 
     plain: npt.NDArray[np.bool_]
     at_ms: I64
@@ -55,6 +56,7 @@ class Scanned(NamedTuple):
     form: I32
     rest: U32
     bounds: I32
+    ends: I32
 
 
 def scan(data: U8, offsets: I64, received_at_ms: I64, zone_ms: I64) -> Scanned:
@@ -67,6 +69,7 @@ def scan(data: U8, offsets: I64, received_at_ms: I64, zone_ms: I64) -> Scanned:
         np.zeros(count, np.int32),
         np.zeros(count, np.uint32),
         np.zeros((9, count), np.int32),
+        np.zeros(count, np.int32),
     )
     _scan_all(data, offsets, received_at_ms, zone_ms, _MONTH_LETTERS, _MONTH_DAYS, *found)
     return found
@@ -450,10 +453,13 @@ def _read_3164(
 @compiled
 def _scan_all(
     data: Any, offsets: Any, received: Any, zone_ms: Any, letters: Any, month_days: Any,
-    plain: Any, at_ms: Any, pri: Any, form: Any, rest: Any, bounds: Any,
+    plain: Any, at_ms: Any, pri: Any, form: Any, rest: Any, bounds: Any, ends: Any,
 ) -> None:  # fmt: skip
     for row in range(len(offsets) - 1):
         start, end = offsets[row], offsets[row + 1]
+        if end > start and data[end - 1] == 10:
+            end -= 1
+        ends[row] = end
         value, body = _pri(data, start, end)
         if value < 0:
             continue

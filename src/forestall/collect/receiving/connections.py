@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from forestall.collect.listeners import Accept
 from forestall.collect.receiving.handing import plain_address
 
-READ_BYTES = 128 << 10
+READ_BYTES = 256 << 10
 CONNECTIONS_MAX = 1000
 CONNECTIONS_PER_PEER_MAX = 64
 HANDSHAKE_TIMEOUT_S = 15.0
