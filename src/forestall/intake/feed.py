@@ -33,7 +33,8 @@ Result = TypeVar("Result")
 class Pace:
     """How often the pump looks, and how patient it is.
 
-    `read_bytes`: how much of a queue is decoded at once. `judge_stuck_ms`: after that the store side does not wait for the judge side's decoding any more.
+    `read_bytes`: how much of a queue is decoded at once. `judge_stuck_ms`: after that the store side does not
+    wait for the judge side's decoding any more.
     """
 
     poll_s: float = 0.4
