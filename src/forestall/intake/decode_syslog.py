@@ -27,6 +27,8 @@ class SyslogLines:
     def columns(self) -> LogColumns:
         """All kept lines, parsed at once and routed by sender and host name."""
         kept = self._syslog
+        if not kept:
+            return _no_lines()
         counts = [len(offsets) - 1 for _, _, offsets, _ in kept]
         bases = np.cumsum([0, *(int(offsets[-1]) for _, _, offsets, _ in kept)])
         starts = [offsets[:-1] + base for (_, _, offsets, _), base in zip(kept, bases, strict=False)]
@@ -70,3 +72,10 @@ class SyslogLines:
         client = np.array([place.client_number for place in found], np.uint64)
         asset = np.array([place.asset_number for place in found], np.uint64)
         return client[where], asset[where]
+
+
+def _no_lines() -> LogColumns:
+    """Nothing, without having the parser compiled for it."""
+    number, small, text = np.zeros(0, np.uint64), np.zeros(0, np.uint8), pa.array([], pa.string())
+    time = np.zeros(0, np.int64)
+    return LogColumns(number, number, time, time, small, small, text, text, text, text, text)

@@ -28,10 +28,11 @@ OCTET_MAX = 255
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A condition on the columns of `logs`. `indexed`: an index finds the rows for which it may hold."""
+    """A condition on the columns of `logs`. `few`: it holds for few rows, so all of them are looked for at
+    once instead of the newest first."""
 
     sql: str
-    indexed: bool = False
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,10 @@ class Conditions:
                 return f"NOT {self.sql(inner, found)}"
 
     def is_rare(self, part: Part, found: Found) -> bool:
-        """Whether an index finds the few rows for which the condition may hold."""
+        """Whether few rows are expected for which the condition holds."""
         match part:
-            case Leaf(indexed=indexed):
-                return indexed
+            case Leaf(few=few):
+                return few
             case Both(parts):
                 return any(self.is_rare(one, found) for one in parts)
             case Either(parts):
@@ -164,7 +165,7 @@ class Conditions:
     def _token(self, token: str) -> Part:
         """A whole word without separators."""
         value = self._text(token)
-        parts: list[Part] = [Leaf(f"hasToken(lower(words), {value})", indexed=True)]
+        parts: list[Part] = [Leaf(f"hasToken(lower(words), {value})", few=True)]
         if not _LETTER.search(token):
             parts.append(Leaf(f"hasToken(numbers, {value})"))
             if token.isdecimal() and int(token) <= OCTET_MAX and str(int(token)) == token:
@@ -194,7 +195,7 @@ class Conditions:
         if not prefix and _TOKEN.fullmatch(word):
             return self._token(word)
         if not prefix and kind_of(word) == ADDRESS_MARK:
-            has = Leaf(f"has(addresses, toUInt32({self._number(address_number(word))}))", indexed=True)
+            has = Leaf(f"has(addresses, toUInt32({self._number(address_number(word))}))", few=True)
             return Either((has, self._in_names(self._bounded(word, prefix=False))))
         test = self._bounded(word, prefix)
         tokens = _TOKEN.findall(word)
@@ -217,7 +218,8 @@ class Conditions:
 
     def _in_columns(self, text: str, test: str) -> Part:
         """What lies in one run of the message: in the shape's text or in one variable."""
-        parts: list[Part] = [Leaf(test % "lower(words)")]
+        # what has a letter and is in no shape's text is part of a name or an identifier
+        parts: list[Part] = [Leaf(test % "lower(words)", few=_LETTER.search(text) is not None)]
         if not _LETTER.search(text):
             parts.append(Leaf(test % "numbers"))
             parts.append(Leaf(f"arrayExists(one -> {test % 'IPv4NumToString(one)'}, addresses)"))

@@ -79,12 +79,12 @@ CREATE = (
     ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, {BUCKET}, shape, asset, at)
     SETTINGS {_KEEP}""",
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.samples (
-        client UInt64 CODEC(ZSTD(1)),
-        asset UInt64 CODEC(ZSTD(1)),
-        metric LowCardinality(String),
-        item LowCardinality(String),
+        client UInt64 CODEC(DoubleDelta, ZSTD(1)),
+        asset UInt64 CODEC(DoubleDelta, ZSTD(1)),
+        metric LowCardinality(String) CODEC(ZSTD(1)),
+        item LowCardinality(String) CODEC(ZSTD(1)),
         at DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-        value Float64 CODEC(Gorilla, ZSTD(1))
+        value Float64 CODEC(Delta(8), ZSTD(1))
     ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, asset, metric, item, at)
     SETTINGS {_KEEP}""",
     # For people with a ClickHouse client; the product reads `logs`.

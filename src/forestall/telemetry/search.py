@@ -62,7 +62,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A query, ready to be asked: where from, under which condition, and whether an index finds the rows."""
+    """A query, ready to be asked: where from, under which condition, and whether few rows are expected."""
 
     source: str
     condition: str
@@ -129,7 +129,7 @@ def _newest(
     *,
     order: str,
 ) -> list[Sequence[Anything]]:
-    """The newest rows: stretch by stretch, or all at once where an index finds them."""
+    """The newest rows: stretch by stretch, or all at once where few are expected."""
     from_ms, until_ms = span
     rows: list[Sequence[Anything]] = []
     for start_ms in [from_ms] if asked.rare else _windows(from_ms, until_ms):
