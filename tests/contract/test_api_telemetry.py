@@ -1,5 +1,6 @@
 """The API's charts and log search over the real store: forms, pages, mistakes, and whose data they are."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,3 +135,22 @@ def test_a_store_that_is_away_is_said_so(settings: Any) -> None:
     telemetry.store.cache_clear()
     answer = ask(browser_for(make_asset()), "logs")
     assert (answer.status_code, answer["Content-Type"]) == (503, PROBLEM) and answer["Retry-After"]
+
+
+def test_lines_are_taken_away_as_they_are_found_and_nobody_else_s(running: StoreProcess) -> None:
+    asset, foreign = make_asset(), make_asset()
+    now_ms = int(datetime.now(UTC).timestamp() * 1000) - 60_000
+    for one, word in ((asset, "ours"), (foreign, "theirs")):
+        place = {"client": to_number(one.client_id), "asset": to_number(one.pk)}
+        lines = log_columns([f"{word} {n}" for n in range(1500)], **place, at_ms=now_ms, step_ms=1)  # type: ignore[arg-type]
+        write_logs(running.store, lines, token=new_id())
+    browser = Browser()
+    browser.force_login(make_person(role=Role.READ_ONLY, clients=(asset.client,)))
+    answer = browser.get("/logs/export/", {"q": "ours OR theirs", "span": "15m"})
+    rows = [json.loads(row) for row in answer.content.splitlines()]
+    assert [row["message"] for row in rows] == [f"ours {n}" for n in reversed(range(1500))]
+    assert rows[0]["asset"] == asset.name
+    assert answer["content-disposition"].startswith("attachment")
+    wrong = browser.get("/logs/export/", {"q": '"open'}, follow=True)
+    assert "this quote is not closed" in wrong.content.decode()
+    assert 'hx-trigger="every 2s"' in browser.get("/logs/", {"q": "ours", "live": "1"}).content.decode()

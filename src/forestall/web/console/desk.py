@@ -1,9 +1,8 @@
-"""The desk: findings, alerts, tickets, logs."""
+"""The desk: findings, alerts, tickets."""
 
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -15,20 +14,12 @@ from forestall.alerts.evidence import export_document, load_bundle
 from forestall.estate import queries as estate
 from forestall.findings import queries as findings
 from forestall.keeping.queries import list_holds
-from forestall.kernel.clock import to_ms
-from forestall.kernel.ids import from_number, to_number
-from forestall.telemetry.client import StoreRefused, StoreUnavailable
-from forestall.telemetry.search import Line, SearchError, facets, histogram, search_logs
 from forestall.tickets import actions as ticket_actions
 from forestall.tickets import queries as tickets
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, seen_or_404
 from forestall.web.console.reading import readable
-from forestall.web.telemetry import clients_of_scope, store
 
-SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
-BARS = 60
-LINES = 200
 WINDOW_LEAST, WINDOW_MOST = timedelta(minutes=5), timedelta(days=14)
 
 
@@ -236,84 +227,3 @@ def ticket_change(request: Asked, ticket: str, what: str) -> HttpResponse:
             seen_or_404(lambda: tickets.get(scope, ticket))
             attempt(request, lambda: ticket_actions.stop_timer(scope, person=person, now=now))  # type: ignore[arg-type]
     return redirect("ticket", ticket=ticket)
-
-
-@needs("telemetry:read")
-def logs(request: Asked) -> HttpResponse:
-    """Search in the logs, with a histogram and the most frequent values."""
-    given = request.GET
-    query, span = given.get("q", ""), given.get("span", "1h")
-    span = span if span in SPANS else "1h"
-    to_ms_ = to_ms(timezone.now()) + 60_000
-    from_ms = to_ms_ - SPANS[span] * 1000
-    asset = (
-        seen_or_404(lambda: estate.find_asset(request.scope, given["asset"])) if given.get("asset") else None
-    )
-    context: dict[str, object] = {
-        "nav": "logs",
-        "q": query,
-        "span": span,
-        "spans": list(SPANS),
-        "asset": asset,
-        "from_ms": from_ms,
-    }
-    where = {
-        "clients": clients_of_scope(request.scope),
-        "asset": to_number(asset.pk) if asset else None,
-        "from_ms": from_ms,
-        "to_ms": to_ms_,
-    }
-    try:
-        page = search_logs(store(), query, limit=LINES, before=given.get("before") or None, **where)  # type: ignore[arg-type]
-        bars = histogram(store(), query, buckets=BARS, **where)  # type: ignore[arg-type]
-        context |= {
-            "lines": _named(request, page.lines),
-            "next": page.next,
-            "bars": _bars(bars, from_ms, to_ms_),
-            "total": sum(count for _, _, count in bars),
-            "facets": facets(store(), query, **where),  # type: ignore[arg-type]
-        }
-    except SearchError as error:
-        context |= {
-            "error": error.message,
-            "before_error": query[: error.position],
-            "at_error": query[error.position :],
-        }
-    except (StoreUnavailable, StoreRefused):
-        messages.error(
-            request, "The store does not answer now. Nothing is lost: what comes in waits in the queue."
-        )
-    return render(request, "console/logs.html", context)
-
-
-def _named(request: Asked, lines: list[Line]) -> list[tuple[Line, str, str]]:
-    """Lines with their asset's identifier and name."""
-    wanted = {from_number(line.asset) for line in lines}
-    names = {asset.pk: asset.name for asset in estate.assets_by_id(request.scope, wanted)}
-    rows = []
-    for line in lines:
-        identifier = from_number(line.asset)
-        rows.append((line, identifier, names.get(identifier, "")))
-    return rows
-
-
-def _bars(found: list[tuple[int, int, int]], from_ms: int, to_ms_: int) -> list[dict[str, object]]:
-    """The histogram as rectangles in a drawing of 600 × 60."""
-    totals: dict[int, list[int]] = {}
-    for start, severity, count in found:
-        bar = totals.setdefault(start, [0, 0, 0])
-        bar[0 if severity <= 3 else 1 if severity == 4 else 2] += count
-    most = max((sum(bar) for bar in totals.values()), default=1)
-    width = 600 / BARS
-    bars = []
-    for start, bar in totals.items():
-        x = round((start - from_ms) / (to_ms_ - from_ms) * 600, 1)
-        floor = 60.0
-        for count, tone in zip(bar, ("h-bad", "h-warn", ""), strict=True):
-            if count:
-                height = max(1.0, round(56 * count / most, 1))
-                floor -= height
-                bars.append(
-                    {"x": x, "y": round(floor, 1), "w": round(width - 1, 1), "h": height, "tone": tone}
-                )
-    return bars

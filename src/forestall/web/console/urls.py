@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import require_POST as post
 
-from forestall.web.console import desk, heartbeats, installation, intake, keeping, overview
+from forestall.web.console import desk, heartbeats, installation, intake, keeping, log_search, overview
 from forestall.web.live import events
 
 urlpatterns = [
@@ -39,7 +39,8 @@ urlpatterns = [
     path("tickets/new", desk.ticket_new, name="ticket-new"),
     path("tickets/<str:ticket>/", desk.ticket_page, name="ticket"),
     path("tickets/<str:ticket>/<str:what>", post(desk.ticket_change), name="ticket-change"),
-    path("logs/", desk.logs, name="logs"),
+    path("logs/", log_search.logs, name="logs"),
+    path("logs/export/", log_search.logs_export, name="logs-export"),
     path("spec/", installation.spec, name="spec"),
     path("spec/override", post(installation.override), name="override"),
     path("spec/override/<str:override>/remove", post(installation.override_remove), name="override-remove"),
