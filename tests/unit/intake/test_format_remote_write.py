@@ -230,8 +230,12 @@ def test_damaged_bodies_are_read_as_the_library_does_or_left_to_it(series, data)
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     body = bytes(body[: data.draw(st.integers(0, len(body)))])
     fast = walk(body)
-    if fast is not None:
-        same(fast, walk_slowly(body))
+    try:
+        slow = walk_slowly(body)
+    except ValueError:
+        slow = None  # damaged within a label: told when the labels are read
+    if fast is not None and slow is not None:
+        same(fast, slow)
     try:
         reading = read(body, known_series(), received_at_ms=0)
     except ValueError:

@@ -20,6 +20,7 @@ ORIGIN_MAX_BYTES = 2_048
 NOTE_MAX_BYTES = 64  # room for the note of how many attributes were left out
 FACILITY = 1  # user-level messages
 TRACE, SPAN, EVENT, SCOPE = "trace_id", "span_id", "event.name", "otel.scope.name"
+OF_RECORDS = frozenset({TRACE, SPAN, EVENT})  # a resource that has attributes of these names says so
 CUT_ATTRS, CUT_MESSAGE = "attributes_left_out", "message_chars"
 DEFAULT_SEVERITY = 6
 
@@ -64,7 +65,7 @@ class LogRow(NamedTuple):
 
 def make_origin(resource: Iterable[tuple[str, Any]], scope: str) -> Origin:
     """Host and source by `host.name` and `service.name` (else the scope); the rest becomes attributes."""
-    told = {key: text_of(value) for key, value in resource}
+    told = {f"resource.{key}" if key in OF_RECORDS else key: text_of(value) for key, value in resource}
     host, service = told.pop("host.name", ""), told.pop("service.name", "")
     if service.startswith("unknown_service"):  # what an SDK says when nobody named it
         service = ""
