@@ -1,10 +1,10 @@
 """What a probe is handed and what it gives back; `collect.asking` turns the two into an Outcome."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from forestall.kernel.observations import ANSWER_MAX_CHARS
+from forestall.kernel.observations import ANSWER_MAX_CHARS, Snapshot
 
 
 class Number(NamedTuple):
@@ -18,7 +18,8 @@ class Number(NamedTuple):
 @dataclass(slots=True)
 class Question:
     """One run of a probe. `settings` come from SPEC.read; `timeout_s` is what the whole run may take, and
-    the caller ends it then: a probe needs no timeouts of its own.
+    the caller ends it then: a probe needs no timeouts of its own. `credential` is what the order brought to
+    sign in with, empty when it brought none (fields by kind: `kernel.credentials`).
 
     `phase` is what the probe is doing, so that a run that takes too long can say at what it stood.
     """
@@ -28,6 +29,7 @@ class Question:
     now_ms: Callable[[], int]
     timeout_s: float
     phase: str = ""
+    credential: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def doing(self, what: str) -> None:
         """From here on the probe waits for this (`connecting to 10.0.0.5:80`)."""
@@ -37,23 +39,33 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What was answered. `reason` says in words and numbers what was seen, or why it is not as expected;
-    `raw` is the answer itself, for evidence. `took_ms`: the probe's own measure, else the whole run's."""
+    `raw` is the answer itself, for evidence. `took_ms`: the probe's own measure, else the whole run's.
+    `snapshots`: configurations of the asset, secrets masked; one that was refused or cut has its problem."""
 
     ok: bool
     reason: str
     raw: str = ""
     numbers: Sequence[Number] = ()
     took_ms: float | None = None
+    snapshots: Sequence[Snapshot] = ()
 
 
 class NoAnswer(Exception):
     """The thing that was asked did not answer, or not in a way that can be understood. The text says it."""
 
-    def __init__(self, reason: str, *, raw: str = "", numbers: Sequence[Number] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        raw: str = "",
+        numbers: Sequence[Number] = (),
+        snapshots: Sequence[Snapshot] = (),
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.raw = raw
         self.numbers = numbers
+        self.snapshots = snapshots
 
 
 class NotAsked(NoAnswer):

@@ -17,7 +17,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Annotated, Any
@@ -27,8 +27,15 @@ from msgspec import Meta
 
 from forestall.collect.answers import Answer, NoAnswer, NotAsked, Number, Question, cut
 from forestall.collect.reach import Reach
+from forestall.kernel.credentials import secrets_of
 from forestall.kernel.errors import Trouble
-from forestall.kernel.observations import ANSWER_MAX_CHARS, Outcome, Sample
+from forestall.kernel.observations import (
+    ANSWER_MAX_CHARS,
+    OUTCOME_SNAPSHOTS_MAX,
+    Outcome,
+    Sample,
+    Snapshot,
+)
 from forestall.kernel.plugins import Spec, load
 from forestall.kernel.words import say_duration
 
@@ -46,13 +53,15 @@ TARGET_MAX_CHARS = 240
 ITEM_MAX_CHARS = 256
 REASON_MAX_CHARS = 1024
 SECRET_MIN_CHARS = 4
+SNAPSHOTS_MAX_BYTES = 4 << 20  # of one run: with room to spare in a batch on the wire
 
 log = logging.getLogger(__name__)
 
 
 class ProbeOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A probe to be asked again and again. `asset` is whose it is; `settings` as people gave them, secrets in
-    plain text (an order is never logged or kept). The console limits the rest; here is what must hold."""
+    plain text, and `credential` opened (an order is never logged or kept). The console limits the rest; here
+    is what must hold. `timeout_s` 0: what the plug-in needs (its TIMEOUT_S), else TIMEOUT_S."""
 
     id: str
     asset: str
@@ -60,17 +69,20 @@ class ProbeOrder(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     settings: dict[str, Any] = {}
     interval_s: Annotated[float, Meta(ge=INTERVAL_MIN_S, le=7 * 86_400)] = 60.0
-    timeout_s: Annotated[float, Meta(gt=0, le=300)] = TIMEOUT_S
+    timeout_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
+    credential: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"ProbeOrder(id={self.id!r}, asset={self.asset!r}, kind={self.kind!r}, target={self.target!r})"
 
     @property
     def every_s(self) -> float:
         """The interval, at least INTERVAL_MIN_S whatever was ordered."""
         return max(self.interval_s, INTERVAL_MIN_S)
 
-    @property
-    def try_s(self) -> float:
+    def try_s(self, usual_s: float = TIMEOUT_S) -> float:
         """What one try may take: so little that a second one fits into the interval."""
-        return min(self.timeout_s, self.every_s * TRY_SHARE)
+        return min(self.timeout_s or usual_s, self.every_s * TRY_SHARE)
 
     @property
     def pause_s(self) -> float:
@@ -116,17 +128,54 @@ def _outcome(order: ProbeOrder, answer: Answer, *, at_ms: int, spent_ms: float) 
             Sample(at_ms, cut(n.metric, 128), cut(n.item, ITEM_MAX_CHARS) or item, float(n.value))
             for n in numbers
         ],
+        snapshots=_bounded(answer.snapshots),
     )
 
 
-def _without_secrets(answer: Answer, spec: Spec, settings: Mapping[str, Any]) -> Answer:
+def _bounded(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """As many as one outcome may carry; a text that finds no room any more says so instead."""
+    room, kept = SNAPSHOTS_MAX_BYTES, []
+    for one in snapshots[:OUTCOME_SNAPSHOTS_MAX]:
+        size = len(one.text.encode(errors="replace"))
+        if size > room:
+            problem = f"its {size} bytes are more than one run may bring ({SNAPSHOTS_MAX_BYTES} in all)"
+            kept.append(msgspec.structs.replace(one, text="", problem=one.problem or problem))
+            continue
+        room -= size
+        kept.append(one)
+    return kept
+
+
+def _without_secrets(
+    answer: Answer, spec: Spec, settings: Mapping[str, Any], credential: Mapping[str, str]
+) -> Answer:
     """What came back may repeat what was sent: evidence must not keep it."""
-    reason, raw = answer.reason, answer.raw
-    for setting in spec.settings:
-        secret = settings.get(setting.name)
-        if setting.kind == "secret" and isinstance(secret, str) and len(secret) >= SECRET_MIN_CHARS:
-            reason, raw = reason.replace(secret, "(secret)"), raw.replace(secret, "(secret)")
-    return replace(answer, reason=reason, raw=raw)
+    given = [settings.get(setting.name) for setting in spec.settings if setting.kind == "secret"]
+    secrets = [
+        secret
+        for secret in (*given, *secrets_of(credential))
+        if isinstance(secret, str) and len(secret) >= SECRET_MIN_CHARS
+    ]
+    if not secrets:
+        return answer
+
+    def without(text: str) -> str:
+        for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+            text = text.replace(secret, "(secret)")
+        return text
+
+    return replace(
+        answer,
+        reason=without(answer.reason),
+        raw=without(answer.raw),
+        numbers=[number._replace(item=without(number.item)) for number in answer.numbers],
+        snapshots=[
+            msgspec.structs.replace(
+                one, text=without(one.text), problem=without(one.problem), title=without(one.title)
+            )
+            for one in answer.snapshots
+        ],
+    )
 
 
 async def _try(
@@ -140,25 +189,26 @@ async def _try(
     """One try: its outcome, and whether a second one could tell anything else."""
     at_ms = now_ms()
     begun = time.perf_counter()
-    question = Question(order.target, settings, now_ms, order.try_s)
+    try_s = order.try_s(float(getattr(plugin, "TIMEOUT_S", TIMEOUT_S)))
+    question = Question(order.target, settings, now_ms, try_s, credential=order.credential)
     again = True
     try:
-        async with asyncio.timeout(order.try_s):
+        async with asyncio.timeout(try_s):
             answer = await plugin.probe(question, reach)
         if answer.took_ms is None:
             answer = replace(answer, took_ms=(time.perf_counter() - begun) * 1000)
     except TimeoutError:
         at = f": still {question.phase}" if question.phase else ""
-        answer = Answer(False, f"no answer from {order.target} within {order.try_s:.3g} s{at}")
+        answer = Answer(False, f"no answer from {order.target} within {try_s:.3g} s{at}")
     except NoAnswer as nothing:
-        answer = Answer(False, nothing.reason, nothing.raw, nothing.numbers)
+        answer = Answer(False, nothing.reason, nothing.raw, nothing.numbers, snapshots=nothing.snapshots)
         again = not isinstance(nothing, NotAsked)
     except Exception as error:
         log.exception("the probe %s has a bug", order.kind)
         answer = Answer(
             False, f"the probe {order.kind} has a bug: {type(error).__name__}; see the log of this process"
         )
-    answer = _without_secrets(answer, plugin.SPEC, settings)
+    answer = _without_secrets(answer, plugin.SPEC, settings, order.credential)
     spent_ms = (time.perf_counter() - begun) * 1000
     return _outcome(order, answer, at_ms=at_ms, spent_ms=spent_ms), again and not answer.ok
 
@@ -184,10 +234,14 @@ async def ask_once(
     settings: Mapping[str, Any],
     reach: Reach,
     *,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = 0.0,
     now_ms: Callable[[], int] = wall_ms,
+    credential: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """One try, now. Raises Trouble when there is no such probe, or its settings are wrong."""
+    """One try, now; `timeout_s` 0: what the plug-in needs.
+
+    Raises Trouble when there is no such probe, or its settings are wrong.
+    """
     order = ProbeOrder(
         id="",
         asset="",
@@ -196,6 +250,7 @@ async def ask_once(
         settings=dict(settings),
         interval_s=3600,
         timeout_s=timeout_s,
+        credential=dict(credential or {}),
     )
     plugin, read = _prepare(order, load(PROBES))
     outcome, _ = await _try(order, reach, plugin=plugin, settings=read, now_ms=now_ms)

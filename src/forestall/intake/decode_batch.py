@@ -1,5 +1,6 @@
 """Batches of our own collectors, one frame each."""
 
+import msgspec
 import numpy as np
 import zstandard
 
@@ -72,7 +73,11 @@ class Batches:
 
     def _take_part(self, collector: RoutedCollector, part: Observations, place: Place, at_ms: int) -> None:
         rows = [(s.at_ms, s.metric, s.item, s.value) for s in part.samples]
+        snapshots = list(part.snapshots)
         for outcome in part.outcomes:
+            if outcome.snapshots:
+                snapshots += outcome.snapshots
+                outcome = msgspec.structs.replace(outcome, snapshots=[])
             self._work.outcomes.append(
                 PlacedOutcome(place.client, place.asset, place.asset_number, collector.id, at_ms, outcome)
             )
@@ -97,6 +102,5 @@ class Batches:
             for r in part.logs
         ]
         self._work.snapshots += [
-            PlacedSnapshot(place.client, place.asset, collector.id, at_ms, snapshot)
-            for snapshot in part.snapshots
+            PlacedSnapshot(place.client, place.asset, collector.id, at_ms, snapshot) for snapshot in snapshots
         ]

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 BATCH_MAX_BYTES = 8 << 20
 TEXT_MAX_BYTES = 4 << 20
 ANSWER_MAX_CHARS = 4096
+OUTCOME_SNAPSHOTS_MAX = 50
 
 Name = Annotated[str, Meta(max_length=128)]
 Item = Annotated[str, Meta(max_length=256)]
@@ -56,7 +57,8 @@ class Outcome(Struct, frozen=True):
     """What one run of a probe found.
 
     `ok` is whether the probe's own expectation held; `reason` says why not (or what was seen) in words;
-    `answer` is the raw answer, cut to ANSWER_MAX_CHARS, which evidence keeps.
+    `answer` is the raw answer, cut to ANSWER_MAX_CHARS, which evidence keeps; `snapshots` are configurations
+    that the probe took, of the asset that it asks.
     """
 
     at_ms: Milliseconds
@@ -68,6 +70,7 @@ class Outcome(Struct, frozen=True):
     took_ms: float
     answer: Annotated[str, Meta(max_length=ANSWER_MAX_CHARS)] = ""
     samples: list[Sample] = []
+    snapshots: Annotated[list[Snapshot], Meta(max_length=OUTCOME_SNAPSHOTS_MAX)] = []
 
 
 class Observations(Struct, frozen=True):

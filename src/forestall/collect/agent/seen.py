@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from forestall.kernel.observations import LogRecord, Outcome, Sample, Snapshot
 
 SAMPLES_MAX = 200_000
 LOGS_MAX = 100_000
 SNAPSHOTS_MAX = 500
 OUTCOMES_MAX = 50_000
+TEXTS_MAX_CHARS = 64 << 20  # of the configurations that outcomes carry
 
 
 @dataclass(slots=True)
@@ -93,4 +96,17 @@ class Seen:
             over = max(0, len(rows) - most)
             del rows[:over]
             lost += over
+        return lost + self._trim_texts()
+
+    def _trim_texts(self) -> int:
+        """The oldest outcomes give up the configurations that they carry when these are too much."""
+        outcomes = self._heap.outcomes
+        carrying = [place for place, (_, outcome) in enumerate(outcomes) if outcome.snapshots]
+        used, lost = 0, 0
+        for place in reversed(carrying):
+            asset, outcome = outcomes[place]
+            used += sum(len(one.text) for one in outcome.snapshots)
+            if used > TEXTS_MAX_CHARS:
+                lost += len(outcome.snapshots)
+                outcomes[place] = asset, msgspec.structs.replace(outcome, snapshots=[])
         return lost
