@@ -13,7 +13,8 @@ from types import ModuleType
 
 import pytest
 
-from forestall.collect.host import journald, log_files
+from forestall.collect.host.everywhere import log_files
+from forestall.collect.host.linux import journald
 from forestall.collect.viewing import NotHere, View
 from forestall.kernel.observations import LogRecord
 

@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from forestall.collect.host import sockets
+from forestall.collect.host.everywhere import ports as looks_at_ports
 from forestall.collect.viewing import View
 
 
@@ -13,7 +13,7 @@ def view(root: Path) -> View:
 
 def test_a_listening_port_is_told_when_it_stays_and_gone_at_once(tmp_path: Path) -> None:
     def ports(looking: View) -> set[int]:
-        text = next(one.text for one in sockets.look(looking).snapshots if one.kind == "ports")
+        text = next(one.text for one in looks_at_ports.look(looking).snapshots if one.kind == "ports")
         return {int(line.split()[1].rpartition(":")[2]) for line in text.splitlines()}
 
     given_away = tmp_path / "proc/sys/net/ipv4/ip_local_port_range"

@@ -17,7 +17,10 @@ ROOMS = [
 ]  # the last room of the road first
 PLUGIN_HOMES = (
     "forestall.collect.probes",
-    "forestall.collect.host",
+    "forestall.collect.host.everywhere",
+    "forestall.collect.host.linux",
+    "forestall.collect.host.windows",
+    "forestall.collect.host.macos",
     "forestall.collect.listeners",
     "forestall.intake.doors",
     "forestall.alerts.notifiers",

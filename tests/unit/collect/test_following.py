@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from forestall.collect.following import FIRST_BYTES, LINE_MAX_BYTES, Place, follow
-from forestall.collect.host import log_files
-from forestall.collect.host.log_files import record
+from forestall.collect.host.everywhere import log_files
+from forestall.collect.host.everywhere.log_files import record
 from forestall.collect.viewing import View
 
 

@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 
 from forestall.collect.agent.looking import Looks
-from forestall.collect.host import accounts, etc_files, restart, sockets, time_offset, updates
-from forestall.collect.host.disk_health import arrays
+from forestall.collect.host.everywhere import etc_files
+from forestall.collect.host.linux import accounts, restart, sockets, time_offset, updates
+from forestall.collect.host.linux.disk_health import arrays
 from forestall.collect.masking import Masker
 from forestall.collect.viewing import NotHere, Reading, View, run
 from forestall.kernel.observations import LogRecord

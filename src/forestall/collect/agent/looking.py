@@ -9,11 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from forestall.collect.host import looks_of, system_root
 from forestall.collect.masking import Masker
 from forestall.collect.people import signed_in
 from forestall.collect.viewing import NotHere, Reading, View
 from forestall.kernel.observations import LogRecord
-from forestall.kernel.plugins import load
 
 LOOK_AGAIN_S = 300.0  # for what this machine does not have: it may be installed later
 SECOND_LOOK_S = 1.0  # for numbers that need two readings
@@ -47,9 +47,9 @@ class Looks:
         kept: Mapping[str, dict[str, Any]],
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         looks: Mapping[str, ModuleType] | None = None,
-        root: Path = Path("/"),
+        root: Path | None = None,
     ) -> None:
-        self._modules = dict(load("forestall.collect.host") if looks is None else looks)
+        self._modules = dict(looks_of() if looks is None else looks)
         given = settings or {}
         if unknown := sorted(set(given) - set(self._modules)):
             raise ValueError(f"there is no look {unknown[0]!r}; there are {', '.join(sorted(self._modules))}")
@@ -58,7 +58,7 @@ class Looks:
         }
         self._states = {name: _State({}, kept.get(name, {})) for name in self._modules}
         self._mask = masker.mask
-        self._root = root
+        self._root = system_root() if root is None else root
         self.failures = 0
 
     @property

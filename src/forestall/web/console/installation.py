@@ -40,7 +40,10 @@ from forestall.web.operations import list_doors
 ROLES = ("store", "watch", "web", "guard", "agent")
 HOMES = (
     ("Probes", PROBES),
-    ("Looks of the agent", "forestall.collect.host"),
+    ("Looks of the agent", "forestall.collect.host.everywhere"),
+    ("Looks on Linux", "forestall.collect.host.linux"),
+    ("Looks on Windows", "forestall.collect.host.windows"),
+    ("Looks on a Mac", "forestall.collect.host.macos"),
     ("Listeners", "forestall.collect.listeners"),
     ("Doors", "forestall.intake.doors"),
     ("Notifiers", "forestall.alerts.notifiers"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forestall.collect.following import LINE_MAX_BYTES, MTIME_COARSE_NS, follow, original
-from forestall.collect.host.journald import journal_files
+from forestall.collect.host.linux.journald import journal_files
 from forestall.collect.viewing import Reading, View
 from forestall.kernel.observations import LogRecord
 from forestall.kernel.plugins import Setting, Spec

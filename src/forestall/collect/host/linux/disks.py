@@ -1,4 +1,4 @@
-"""Room and inodes of file systems, traffic of disks."""
+"""Room and inodes of file systems."""
 
 import os
 import threading
@@ -11,12 +11,11 @@ from forestall.kernel.observations import Sample
 from forestall.kernel.plugins import Spec
 
 EVERY_S = 10
-RATES = True
 SPEC = Spec(
     name="disks",
     title="Disks",
-    about="Used room and inodes of every real file system, traffic and busy time of every disk.",
-    source="statvfs(3), proc_diskstats(5) through psutil",
+    about="Used room and inodes of every real file system.",
+    source="statvfs(3)",
     limits="Read-only images (squashfs, iso9660) and file systems in memory are left out; a network file "
     "system that does not answer within 3 s is absent.",
     produces=(
@@ -24,15 +23,11 @@ SPEC = Spec(
         "disk.free_bytes",
         "disk.size_bytes",
         "inodes.used_ratio",
-        "disk.read_bytes_per_s",
-        "disk.write_bytes_per_s",
-        "disk.busy_ratio",
     ),
 )
 _NOT_REAL = "squashfs iso9660 udf erofs overlay tmpfs devtmpfs ramfs autofs nsfs fuse.lxcfs 9p proc sysfs"
 NOT_REAL = frozenset(_NOT_REAL.split())
 FAR = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "fuse.sshfs", "fuse.glusterfs"))
-NO_DISKS = ("loop", "ram", "zram", "dm-", "sr", "fd", "nbd")
 MOUNTS_MAX = 200
 FAR_ANSWER_S = 3.0
 
@@ -51,7 +46,7 @@ def look(view: View) -> Reading:
             continue
         seen.add(part.device)
         samples += _filled(view, part.mountpoint, room)
-    return Reading([*samples, *_traffic(view)])
+    return Reading(samples)
 
 
 def _filled(view: View, mount: str, room: os.statvfs_result) -> list[Sample]:
@@ -64,25 +59,6 @@ def _filled(view: View, mount: str, room: os.statvfs_result) -> list[Sample]:
     ]
     if room.f_files:
         samples.append(view.sample("inodes.used_ratio", 1 - room.f_ffree / room.f_files, mount))
-    return samples
-
-
-def _traffic(view: View) -> list[Sample]:
-    samples: list[Sample] = []
-    whole = {path.name for path in (view.root / "sys/block").glob("*")}
-    for device, counters in (psutil.disk_io_counters(perdisk=True) or {}).items():
-        if device.startswith(NO_DISKS) or (whole and device not in whole):  # partitions are in their disk
-            continue
-        for metric, value in (
-            ("disk.read_bytes_per_s", counters.read_bytes),
-            ("disk.write_bytes_per_s", counters.write_bytes),
-        ):
-            rate = view.rate(f"{metric}/{device}", value)
-            if rate is not None:
-                samples.append(view.sample(metric, rate, device))
-        busy = view.rate(f"busy/{device}", getattr(counters, "busy_time", 0))  # ms per second
-        if busy is not None:
-            samples.append(view.sample("disk.busy_ratio", min(busy / 1000, 1.0), device))
     return samples
 
 

@@ -1,0 +1,1 @@
+"""Looks that work on Linux, Windows and macOS alike."""

@@ -1,0 +1,1 @@
+"""Looks at a Linux machine: /proc, /etc, systemd and the tools of distributions."""

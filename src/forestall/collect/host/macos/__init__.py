@@ -1,0 +1,1 @@
+"""Looks at a Mac. What is run there stands in `collect/platforms/macos.py`."""
