@@ -264,6 +264,7 @@ class _Line:
         self.asker = asker
         self.order = order
         self.task: asyncio.Task[None] | None = None
+        self.wanted = False  # once more, as soon as the run of now has ended
         self.loop = asyncio.get_running_loop()
         now = self.loop.time()
         self.home = now + order.share * order.every_s  # from here on every interval
@@ -289,10 +290,29 @@ class _Line:
         if missed:
             why = f"this collector stood still for {say_duration(late_s)}"
             self.asker.skip(self.order, f"not asked {missed} times: {why}")
+        self.begin()
+
+    def begin(self) -> None:
+        """A run."""
         self.task = self.loop.create_task(self.asker.carry_out(self.order))
+        self.task.add_done_callback(self._ended)
+
+    def ask_now(self) -> None:
+        """A run that somebody wants at once; the schedule stays. If one is on, it may have begun too early to
+        see what this is about: then another one follows it."""
+        if self.task is not None and not self.task.done():
+            self.wanted = True
+            return
+        self.begin()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if self.wanted and not task.cancelled():
+            self.wanted = False
+            self.begin()
 
     def stop(self) -> None:
         """No more runs, and nothing of this one."""
+        self.wanted = False
         self.timer.cancel()
         if self.task is not None:
             self.task.cancel()
@@ -322,6 +342,7 @@ class Asker:
         self.asked = self.failed = self.skipped = self.lost = 0
         self._orders = _by_id(orders)
         self._lines: dict[str, _Line] = {}
+        self._wanted_ms: dict[str, int] = {}
         self._slots = asyncio.Semaphore(concurrent)
         self._running = False
 
@@ -359,6 +380,16 @@ class Asker:
         for name, order in self._orders.items():
             if name not in self._lines:
                 self._lines[name] = _Line(self, order)
+
+    def ask_now(self, wanted: Mapping[str, int]) -> None:
+        """Ask these orders at once, each once for every new time (ms) at which that was wanted; what is not
+        ordered here is left."""
+        for name, at_ms in wanted.items():
+            if name in self._lines and at_ms > self._wanted_ms.get(name, 0):
+                self._wanted_ms[name] = at_ms
+                self._lines[name].ask_now()
+        for name in self._wanted_ms.keys() - self._orders.keys():
+            del self._wanted_ms[name]
 
     async def run_once(self, order: ProbeOrder) -> Outcome:
         """Ask now, a second time if the first fails; the outcome, not delivered."""

@@ -4,6 +4,7 @@ What belongs to another client is refused as if it were not there. Trouble says 
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
@@ -18,7 +19,7 @@ from forestall.estate.checks import (
     email_or_none,
     known_zone,
 )
-from forestall.estate.models import Asset, Client, Collector, Contact, Probe, Provider, Site, Tag
+from forestall.estate.models import Asset, Client, Collector, Contact, Credential, Probe, Provider, Site, Tag
 from forestall.estate.queries import find_asset, find_client, find_collector, find_site
 from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
@@ -195,9 +196,11 @@ def add_probe(
     secrets: Iterable[str] = (),
     interval_s: int = 60,
     collector: str = "",
+    credential: Credential | None = None,
 ) -> Probe:
     """A new probe of an asset. `settings` were read by the plug-in's SPEC, which also says which of them are
-    secrets; these are sealed. `collector` "" is the server."""
+    secrets; these are sealed. `collector` "" is the server; `credential` is one that
+    `credentials.credential_for` gave for this asset."""
     if not INTERVAL_LEAST_S <= interval_s <= INTERVAL_MOST_S:
         raise Trouble(
             f"a probe is asked every {INTERVAL_LEAST_S} s to 7 days, not every {interval_s} s",
@@ -217,6 +220,7 @@ def add_probe(
         kind=kind,
         target=target.strip()[:512],
         settings=unsealed(settings or {}),
+        credential=credential,
         interval_s=interval_s,
     )
     with transaction.atomic():
@@ -224,8 +228,15 @@ def add_probe(
             if probe.settings.get(name):
                 probe.settings[name] = seal(asset.client_id, f"probe/{probe.pk}/{name}", probe.settings[name])
         probe.save(force_insert=True)
-        note_change(scope, "probe_created", asset.client_id, probe.pk, {"kind": kind, "target": probe.target})
+        body = {"kind": kind, "target": probe.target, "credential": probe.credential_id or ""}
+        note_change(scope, "probe_created", asset.client_id, probe.pk, body)
     return probe
+
+
+def ask_now(scope: Scope, probes: Iterable[Probe], *, now: datetime) -> int:
+    """Have these probes asked at once, by whoever asks them (a collector within 15 s); how many."""
+    wanted = Probe.objects.of(scope).filter(pk__in=[probe.pk for probe in probes], enabled=True)
+    return wanted.update(ask_now_at=now)
 
 
 def remove_probe(scope: Scope, probe: Probe) -> None:

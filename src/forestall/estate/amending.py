@@ -1,13 +1,13 @@
 """Changing and removing sites, contacts, tags and probes, each with its journal entry (see actions.py)."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from django.db import transaction
 
 from forestall.estate.actions import INTERVAL_LEAST_S, INTERVAL_MOST_S, made, note_change, site_of, unsealed
 from forestall.estate.checks import clean_name, clean_ranges, email_or_none
-from forestall.estate.models import Contact, EnrolmentToken, Probe, Site, Tag
+from forestall.estate.models import Contact, Credential, EnrolmentToken, Probe, Site, Tag
 from forestall.estate.tenancy import Scope
 from forestall.estate.vault import seal
 from forestall.kernel.errors import Trouble
@@ -80,8 +80,10 @@ def change_probe(
     secrets: Iterable[str] = (),
     interval_s: int | None = None,
     enabled: bool | None = None,
+    credential: Credential | Literal["stays"] | None = "stays",
 ) -> Probe:
-    """Ask another target, otherwise, at another pace, or not at all; what is None stays.
+    """Ask another target, otherwise, at another pace, or not at all; what is None stays. `credential` (None:
+    sign in with none) is one that `credentials.credential_for` gave for this asset.
 
     `settings` were read by the plug-in's SPEC, which also says which are `secrets`: one that is left out of
     `settings` stays as it is.
@@ -105,8 +107,15 @@ def change_probe(
                 else:
                     fresh[name] = seal(probe.client_id, f"probe/{probe.pk}/{name}", str(fresh[name]))
             probe.settings = fresh
-        probe.save(update_fields=["target", "interval_s", "enabled", "settings"])
-        body = {"kind": probe.kind, "target": probe.target, "enabled": probe.enabled}
+        if credential != "stays":
+            probe.credential = credential
+        probe.save(update_fields=["target", "interval_s", "enabled", "settings", "credential"])
+        body = {
+            "kind": probe.kind,
+            "target": probe.target,
+            "enabled": probe.enabled,
+            "credential": probe.credential_id or "",
+        }
         note_change(scope, "probe_changed", probe.client_id, probe.pk, body)
     return probe
 

@@ -8,16 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from forestall.estate.credentials import open_for
 from forestall.estate.models import Asset, Collector, EnrolmentToken, Probe, Site
 from forestall.estate.tenancy import Scope
 from forestall.estate.vault import is_sealed, open_sealed
 from forestall.journal.actions import append
+from forestall.kernel.clock import to_ms
 
 TOKEN_LIVES = timedelta(minutes=15)
 SEEN_EVERY = timedelta(seconds=30)
+ASK_NOW_FOR = timedelta(minutes=10)  # what a collector did not fetch by then comes by its schedule
 NAMES_TRIED = 50
 MACHINES = frozenset(("server", "workstation"))
 SERVER = "server"  # the platform of the collector that stands for the server itself
@@ -198,39 +201,52 @@ def rotate_key(identifier: str, *, public_key: bytes, now: datetime) -> None:
 
 
 def work_of(identifier: str) -> dict[str, Any]:
-    """What a collector is asked to do: its probes and the ranges of its site."""
+    """What a collector is asked to do: its probes with what they sign in with, the ranges of its site, and
+    which of the probes are to be asked at once (probe → when that was wanted, in ms)."""
     collector = Collector.objects.select_related("site").get(pk=identifier)
-    probes = Probe.objects.filter(collector=collector, enabled=True, asset__archived_at=None)
+    probes = Probe.objects.filter(
+        collector=collector, client=collector.client_id, enabled=True, asset__archived_at=None
+    )
     return {
         "ranges": collector.site.ranges if collector.site else [],
-        "probes": [
-            {
-                "id": probe.pk,
-                "asset": probe.asset_id,
-                "kind": probe.kind,
-                "target": probe.target,
-                "settings": open_settings(probe),
-                "interval_s": probe.interval_s,
-            }
-            for probe in probes
-        ],
+        "probes": _orders(probes, collector=identifier),
+        "now": asked_now(probes),
     }
 
 
 def server_orders() -> list[dict[str, Any]]:
-    """Probes that the server asks itself."""
+    """Probes that the server asks itself, each with its `client`."""
     probes = Probe.objects.filter(collector=None, enabled=True, asset__archived_at=None)
+    clients = dict(probes.values_list("pk", "client"))
+    return [order | {"client": clients[order["id"]]} for order in _orders(probes, collector="")]
+
+
+def server_asked_now() -> dict[str, int]:
+    """Which of the server's probes are to be asked at once: probe → when that was wanted, in ms."""
+    return asked_now(Probe.objects.filter(collector=None, enabled=True, asset__archived_at=None))
+
+
+def asked_now(probes: "QuerySet[Probe]") -> dict[str, int]:
+    """Of these probes, those that somebody wants asked at once, as far as that is not long ago."""
+    since = timezone.now() - ASK_NOW_FOR
+    wanted = probes.filter(ask_now_at__gte=since).values_list("pk", "ask_now_at")
+    return {pk: to_ms(at) for pk, at in wanted if at is not None}
+
+
+def _orders(probes: "QuerySet[Probe]", *, collector: str) -> list[dict[str, Any]]:
+    rows = list(probes.select_related("credential", "asset"))
+    opened = open_for(rows, collector=collector, now=timezone.now())
     return [
         {
             "id": probe.pk,
-            "client": probe.client_id,
             "asset": probe.asset_id,
             "kind": probe.kind,
             "target": probe.target,
             "settings": open_settings(probe),
             "interval_s": probe.interval_s,
+            "credential": opened.get(probe.pk, {}),
         }
-        for probe in probes
+        for probe in rows
     ]
 
 

@@ -186,8 +186,45 @@ class EnrolmentToken(Identified):
     objects = Tenanted.as_manager()
 
 
+class Credential(Identified):
+    """What a collector of the client signs in to its devices with (kernel.credentials), at one `site` or at
+    all. `sealed` holds every field; `user` is shown, so that people tell them apart."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="credentials")
+    site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.CASCADE)
+    name = models.CharField(max_length=160)
+    kind = models.CharField(max_length=16)
+    user = models.CharField(max_length=256, blank=True)
+    sealed = models.TextField()
+    made_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["client", "name"], name="credential_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CredentialUse(models.Model):
+    """How often a collector (`by` "": the server) signed in with a credential."""
+
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="uses")
+    by = models.CharField(max_length=LENGTH, blank=True)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField(null=True)  # null: it was handed out, and no answer came yet
+    count = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["credential", "by"], name="credential_use")]
+
+
 class Probe(Identified):
-    """An active question about an asset, asked every `interval_s` by `collector` (null: by the server)."""
+    """An active question about an asset, asked every `interval_s` by `collector` (null: by the server), and
+    once more when `ask_now_at` is set anew."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="probes")
     asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="probes")
@@ -197,13 +234,20 @@ class Probe(Identified):
     kind = models.CharField(max_length=32)  # the name of a plug-in in collect/probes
     target = models.CharField(max_length=512)
     settings = models.JSONField(default=dict, blank=True)
+    credential = models.ForeignKey(
+        Credential, null=True, blank=True, on_delete=models.SET_NULL, related_name="probes"
+    )
     interval_s = models.PositiveIntegerField(default=60)
     enabled = models.BooleanField(default=True)
+    ask_now_at = models.DateTimeField(null=True)
 
     objects = Tenanted.as_manager()
 
     class Meta:
         ordering = ["kind", "target"]
+        indexes = [
+            models.Index(fields=["ask_now_at"], condition=Q(ask_now_at__isnull=False), name="probe_asked_now")
+        ]
 
 
 class Person(AbstractBaseUser):

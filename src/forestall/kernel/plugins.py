@@ -74,7 +74,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a plug-in says of itself. `source` names the standard or the vendor page that it follows."""
+    """What a plug-in says of itself. `source` names the standard or the vendor page that it follows;
+    `credentials` are the kinds with which it can sign in (kernel.credentials)."""
 
     name: str
     title: str
@@ -83,6 +84,7 @@ class Spec:
     settings: tuple[Setting, ...] = ()
     limits: str = ""
     produces: tuple[str, ...] = field(default=())
+    credentials: tuple[str, ...] = ()
 
     def read(self, given: Mapping[str, object]) -> dict[str, Any]:
         """All settings from what was given. Raises ValueError for a wrong, missing or unknown one."""

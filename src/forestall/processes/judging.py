@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from forestall.alerts.models import Window
 from forestall.configs.actions import store_snapshot
+from forestall.estate.credentials import note_uses
 from forestall.estate.enrolment import SERVER
 from forestall.estate.models import Asset, Collector, Probe
 from forestall.estate.tenancy import system_scope
@@ -70,6 +71,8 @@ class Judging:
         self._judged: Decoded | None = None
         self._estate_ms = 0
         self._begun = False
+        self._signing_in: frozenset[str] = frozenset()  # probes with a credential
+        self._uses: dict[tuple[str, str], int] = {}
         self.turned_at = time.monotonic()
         self.heard_jobs: dict[str, int] = {}
         self.own_samples: deque[Sample] = deque(maxlen=OWN_MAX)
@@ -129,6 +132,7 @@ class Judging:
         self._begin()
         if now_ms - self._estate_ms >= self._estate_every_ms:
             self._load_estate(now_ms)
+            self._note_uses()
         for name, at_ms in list(self.heard_jobs.items()):
             self._hear_job(name, at_ms)
             self.heard_jobs.pop(name, None)
@@ -162,6 +166,10 @@ class Judging:
             )
             for placed in decoded.outcomes
         ]
+        for placed in decoded.outcomes:
+            if placed.outcome.probe in self._signing_in:
+                use = (placed.outcome.probe, placed.collector if placed.collector in self._collectors else "")
+                self._uses[use] = self._uses.get(use, 0) + 1
         taken += judge.observe_outcomes(outcomes, received_at_ms=received_at_ms)
         taken += judge.observe_logs(decoded.logs)
         return taken
@@ -204,11 +212,21 @@ class Judging:
                 .exclude(platform=SERVER)
                 .values_list("pk", "asset")
             }
+            self._signing_in = frozenset(
+                Probe.objects.of(SCOPE).filter(credential__isnull=False).values_list("pk", flat=True)
+            )
         self._estate_ms = now_ms
         itself = next((asset for asset in assets if asset.kind == "forestall"), None)
         self._itself = itself.number if itself else 0
         self._itself_client = to_number(itself.client) if itself else 0
         self._waiting += self._judge.set_estate(assets, now_ms=now_ms)
+
+    def _note_uses(self) -> None:
+        """Count who signed in with which credential."""
+        if self._uses:
+            with _database():
+                note_uses(self._uses, now=self._clock.now())
+            self._uses = {}
 
     def _observe_itself(self, now_ms: int) -> None:
         """What must be known of Forestall also when its queue takes nothing: it does not go through it."""

@@ -18,6 +18,7 @@ from forestall.kernel.observations import Observations, Outcome
 
 TURN_EVERY_S = 0.5
 ORDERS_EVERY_S = 10.0
+NOW_EVERY_S = 2.0
 WAITING_MAX = 20_000
 FED_AT_ONCE = 1_000  # below the limit of a batch on the wire
 
@@ -26,12 +27,18 @@ log = logging.getLogger("watch")
 
 
 class Probing:
-    """`load_orders` gives the orders as dictionaries, each with the `client` it is for; `feed` blocks.
-    Both are called in threads."""
+    """`load_orders` gives the orders as dictionaries, each with the `client` it is for, `load_now` which of
+    them are wanted at once; `feed` blocks. All are called in threads."""
 
-    def __init__(self, feed: Feed, load_orders: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        load_orders: Callable[[], list[dict[str, Any]]],
+        load_now: Callable[[], dict[str, int]] = dict,
+    ) -> None:
         self._feed = feed
         self._load_orders = load_orders
+        self._load_now = load_now
         self._client_of: dict[str, str] = {}
         self._waiting: deque[tuple[ProbeOrder, Outcome]] = deque()
         self._dropped = 0
@@ -44,13 +51,16 @@ class Probing:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
-        due = 0.0
+        due = now_due = 0.0
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.asker.run(stop))
             while not stop.is_set():
                 if time.monotonic() >= due:
                     due = time.monotonic() + ORDERS_EVERY_S
                     await self.renew()
+                if time.monotonic() >= now_due:
+                    now_due = time.monotonic() + NOW_EVERY_S
+                    self.asker.ask_now(await asyncio.to_thread(self._load_now))
                 await self.hand_on()
                 await asyncio.sleep(TURN_EVERY_S)
 

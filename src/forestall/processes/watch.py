@@ -1,6 +1,7 @@
 """The watch role: listeners, the server's probes, decoding, judging, alerting, delivery."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -37,7 +38,7 @@ class Watch:
 
     def __init__(self, found: Installation) -> None:
         from forestall.alerts.reader import StoreReader
-        from forestall.estate.enrolment import server_orders
+        from forestall.estate.enrolment import server_asked_now, server_orders
         from forestall.estate.first_use import itself
         from forestall.estate.tenancy import system_scope
         from forestall.intake.actions import record_rejections
@@ -71,7 +72,11 @@ class Watch:
         )
         self.itself = itself()
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
-        self.probing = Probing(self.feeder.feed, lambda: _in_database(server_orders))
+        self.probing = Probing(
+            self.feeder.feed,
+            lambda: _in_database(server_orders),
+            lambda: _in_database(server_asked_now),
+        )
         jobs = list(JOBS)
         if found.config.backup.directory:
             jobs.append((archiving.JOB, archiving.expected_ms(found.config.backup)))
@@ -94,6 +99,8 @@ class Watch:
 
     def run(self) -> None:
         """Until SIGTERM."""
+        gc.collect()
+        gc.freeze()  # what was made by now lives as long as the process: no collection looks at it again
         keeping = (self._backup_loop, self._deletion_loop)
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__)

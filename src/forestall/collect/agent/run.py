@@ -134,6 +134,7 @@ class Agent:
 
     def _take_work(self, work: Work) -> None:
         self._asker.update(work.probes, reach=self._reach(work.ranges))
+        self._asker.ask_now(work.now)
 
     # keeping
 

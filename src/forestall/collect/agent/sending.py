@@ -40,10 +40,12 @@ log = logging.getLogger("agent")
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What the server asks of a collector: probes, and the ranges that its site declares."""
+    """What the server asks of a collector: probes, the ranges that its site declares, and which probes are
+    wanted at once (probe → when that was wanted, in ms)."""
 
     probes: list[ProbeOrder] = []
     ranges: list[str] = []
+    now: dict[str, int] = {}
 
 
 @cache
