@@ -8,12 +8,13 @@ when it reads on from a kept place (then it waits while what it read before cann
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from forestall.kernel.observations import LogRecord, Sample, Snapshot
 
@@ -22,6 +23,11 @@ OUTPUT_MAX_BYTES = 4 << 20
 ERRORS_MAX_BYTES = 4096
 SNAPSHOT_MAX_CHARS = 1 << 20
 PIECE_BYTES = 64 << 10
+NO_WINDOW = 0x0800_0000  # CREATE_NO_WINDOW of CreateProcess
+_OF_WINDOWS = (
+    "SYSTEMROOT WINDIR SYSTEMDRIVE TEMP TMP PROGRAMDATA ALLUSERSPROFILE PROGRAMFILES PROGRAMFILES(X86) "
+    "PROGRAMW6432 COMMONPROGRAMFILES USERPROFILE COMPUTERNAME PATHEXT NUMBER_OF_PROCESSORS"
+)
 
 
 class NotHere(Exception):
@@ -45,11 +51,107 @@ def nobody() -> list[str]:
     return []
 
 
+class Run(Protocol):
+    """Runs a command: `run_bytes`, and what plays recordings in tests."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        timeout_s: float = COMMAND_S,
+        statuses: Container[int] = (0,),
+        most_bytes: int = OUTPUT_MAX_BYTES,
+        cut: bool = False,
+    ) -> bytes:
+        """The command's output."""
+        ...
+
+
+def run_bytes(
+    command: Sequence[str],
+    *,
+    timeout_s: float = COMMAND_S,
+    statuses: Container[int] = (0,),
+    most_bytes: int = OUTPUT_MAX_BYTES,
+    cut: bool = False,
+) -> bytes:
+    """The output of a command, without a shell. With `cut`, at most `most_bytes` of it, and the command is
+    ended then; else too long an answer is an error.
+
+    Raises NotHere when there is no such command, OSError in words when it ends with a status that is not
+    among `statuses`, answers too much or not in time; its whole process group is ended then.
+    """
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                env=_environment(sys.platform), start_new_session=True,
+                creationflags=NO_WINDOW if sys.platform == "win32" else 0,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise NotHere(f"{command[0]} is not installed") from None
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            _end(process)
+
+        timer = threading.Timer(timeout_s, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            with process:
+                assert process.stdout is not None
+                output = _read_up_to(process.stdout, most_bytes + 1)
+                if len(output) > most_bytes:
+                    _end(process)
+        finally:
+            timer.cancel()
+        errors.seek(0)
+        said = errors.read(ERRORS_MAX_BYTES).decode(errors="replace").strip().splitlines()
+    if late.is_set():
+        raise OSError(f"{command[0]} did not answer within {timeout_s:.0f} s")
+    if len(output) > most_bytes:
+        if not cut:
+            raise OSError(f"{command[0]} answered more than {most_bytes} bytes")
+        return output[:most_bytes]
+    if process.returncode not in statuses:
+        why = said[-1] if said else "no reason"
+        raise OSError(f"{command[0]} ended with status {process.returncode}: {why}"[:500])
+    return output
+
+
+def _environment(platform: str) -> dict[str, str]:
+    """What a command knows of us: where programs are, and to speak English."""
+    if platform == "win32":
+        kept = {name: os.environ[name] for name in _OF_WINDOWS.split() if name in os.environ}
+        system = kept.get("SYSTEMROOT", "C:\\Windows")
+        return kept | {"PATH": f"{system}\\System32;{system};{system}\\System32\\Wbem"}
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec",
+        "LC_ALL": "en_US.UTF-8" if platform == "darwin" else "C.UTF-8",
+        "HOME": os.environ.get("HOME", "/"),
+    }
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout_s: float = COMMAND_S,
+    statuses: Container[int] = (0,),
+    most_bytes: int = OUTPUT_MAX_BYTES,
+    cut: bool = False,
+) -> str:
+    """The output of a command as text. Raises as run_bytes."""
+    output = run_bytes(command, timeout_s=timeout_s, statuses=statuses, most_bytes=most_bytes, cut=cut)
+    return output.decode(errors="replace")
+
+
 @dataclass(slots=True)
 class View:
     """What a look may use. `memory` lives while the agent runs (counters of the last look); `kept` is the
-    durable memory that the look gave back last. `steady_s` is a clock that never jumps. `root` is "/" but
-    for tests."""
+    durable memory that the look gave back last. `steady_s` is a clock that never jumps. `root` is "/" (the
+    system's drive on Windows) and `run` runs commands, but for tests."""
 
     now_ms: int
     steady_s: float
@@ -59,6 +161,7 @@ class View:
     signed_in: Callable[[], list[str]] = nobody
     root: Path = Path("/")
     settings: dict[str, Any] = field(default_factory=dict)
+    run: Run = run_bytes
 
     def sample(self, metric: str, value: float, item: str = "") -> Sample:
         """A sample of now."""
@@ -89,64 +192,6 @@ class View:
             problem=problem[:1024],
             signed_in=self.signed_in(),
         )
-
-
-def run(
-    command: Sequence[str],
-    *,
-    timeout_s: float = COMMAND_S,
-    statuses: Container[int] = (0,),
-    most_bytes: int = OUTPUT_MAX_BYTES,
-    cut: bool = False,
-) -> str:
-    """The output of a command, without a shell. With `cut`, at most `most_bytes` of it, and the command is
-    ended then; else too long an answer is an error.
-
-    Raises NotHere when there is no such command, OSError in words when it ends with a status that is not
-    among `statuses`, answers too much or not in time; its whole process group is ended then.
-    """
-    environment = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "LC_ALL": "C.UTF-8",
-        "HOME": os.environ.get("HOME", "/"),
-    }
-    with tempfile.TemporaryFile() as errors:
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-                env=environment, start_new_session=True,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise NotHere(f"{command[0]} is not installed") from None
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            _end(process)
-
-        timer = threading.Timer(timeout_s, give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            with process:
-                assert process.stdout is not None
-                output = _read_up_to(process.stdout, most_bytes + 1)
-                if len(output) > most_bytes:
-                    _end(process)
-        finally:
-            timer.cancel()
-        errors.seek(0)
-        said = errors.read(ERRORS_MAX_BYTES).decode(errors="replace").strip().splitlines()
-    if late.is_set():
-        raise OSError(f"{command[0]} did not answer within {timeout_s:.0f} s")
-    if len(output) > most_bytes:
-        if not cut:
-            raise OSError(f"{command[0]} answered more than {most_bytes} bytes")
-        return output[:most_bytes].decode(errors="replace")
-    if process.returncode not in statuses:
-        why = said[-1] if said else "no reason"
-        raise OSError(f"{command[0]} ended with status {process.returncode}: {why}"[:500])
-    return output.decode(errors="replace")
 
 
 def _read_up_to(stream: IO[bytes], most: int) -> bytes:
