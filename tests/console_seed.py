@@ -45,6 +45,7 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
     from forestall.alerts.actions import open_window
     from forestall.alerts.channels import create_channel
     from forestall.estate.actions import add_asset, add_client, add_contact, add_probe, add_site
+    from forestall.estate.credentials import add_credential
     from forestall.intake.heartbeats import Heard, add_heartbeat, note_ping
 
     names = ("Fairway Motors", "Harbor Credit Union", "Dunmore Clinic", "Juniper Hotels", "Alder Dental")
@@ -63,6 +64,10 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
             parent=firewall.pk, addresses=["10.4.0.9"], tags=["production"], notes="Second shelf, left.",
         )  # fmt: skip
         add_probe(EVERYTHING, asset=firewall, kind="icmp", target="10.4.0.1")
+        credential = add_credential(
+            EVERYTHING, client=client.pk, name=f"{prefix}, reading", kind="ssh",
+            fields={"user": "reader", "password": "not shown"},
+        )  # fmt: skip
         beat = add_heartbeat(EVERYTHING, asset=server, name="nightly backup")
         note_ping(beat.pk, Heard(kind="fail", at=now - timedelta(hours=3), peer="10.4.0.9", status=2,
                                  agent="curl/8", body=b"disk full"))  # fmt: skip
@@ -74,9 +79,11 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
                 "asset": server.pk,
                 "website": web.pk,
                 "heartbeat": beat.pk,
+                "credential": credential.pk,
             }
         if name == names[1]:
             found.foreign |= {"client": client.pk, "site": site.pk, "asset": server.pk, "heartbeat": beat.pk}
+            found.foreign["credential"] = credential.pk
     create_channel(
         EVERYTHING, notifier="webhook", title="On call",
         given={"url": "http://127.0.0.1:9/", "secret": "shared", "allow_private": True}, now=now,

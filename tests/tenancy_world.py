@@ -10,6 +10,7 @@ from forestall.alerts.models import Alert, Evidence
 from forestall.configs.actions import store_snapshot
 from forestall.estate.access import make_token
 from forestall.estate.actions import add_contact, add_probe
+from forestall.estate.credentials import add_credential
 from forestall.estate.enrolment import enrol_collector, make_enrolment_token
 from forestall.estate.models import Client, Tag
 from forestall.estate.values import Role
@@ -45,6 +46,9 @@ def make_world(now: datetime) -> World:
     asset.tags.add(tag)
     contact = add_contact(EVERYTHING, client=other.pk, name="Pat Ames", email="pat@client.example")
     probe = add_probe(EVERYTHING, asset=asset, kind="icmp", target="10.4.0.1")
+    credential = add_credential(
+        EVERYTHING, client=other.pk, name="switches", kind="snmp_v2c", fields={"community": "theirs"}
+    )
     heartbeat = add_heartbeat(EVERYTHING, asset=asset, name="nightly")
     enrolment, _ = make_enrolment_token(EVERYTHING, client=other.pk)
     _, secret = make_enrolment_token(EVERYTHING, client=other.pk)
@@ -93,6 +97,7 @@ def make_world(now: datetime) -> World:
             "tag": tag.pk,
             "contact": contact.pk,
             "probe": probe.pk,
+            "credential": credential.pk,
             "heartbeat": heartbeat.pk,
             "enrolment_token": enrolment.pk,
             "collector": collector.id,

@@ -40,6 +40,7 @@ WORDS = {
     "client-add": {"what": ("site", "contact", "asset")},
     "asset-change": {"what": ("archive", "probe", "probe-remove")},
     "stranger-change": {"what": ("assign", "make", "ignore", "heed")},
+    "credential-change": {"what": ("rename", "replace", "remove")},
     "ticket-change": {"what": ("note", "status", "assign", "priority", "start", "stop")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},

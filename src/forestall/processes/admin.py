@@ -20,6 +20,7 @@ from forestall.processes.admin_common import (
     shell_scope,
     show,
 )
+from forestall.processes.admin_credentials import credential_called, credential_group
 from forestall.processes.admin_heartbeats import heartbeat_group
 from forestall.processes.admin_people import channel_group, token_group, user_group
 from forestall.processes.setup import installation
@@ -38,6 +39,7 @@ for name, group in (
     ("asset", asset_group),
     ("probes", probe_group),  # `forestall probe` asks one now
     ("heartbeat", heartbeat_group),
+    ("credential", credential_group),
     ("user", user_group),
     ("token", token_group),
     ("channel", channel_group),
@@ -151,6 +153,9 @@ def probe_add(
     collector: Annotated[
         str, typer.Option(help='Identifier, or "own" for the client\'s first one; else the server asks.')
     ] = "",
+    credential: Annotated[
+        str, typer.Option(help="Name or identifier of what it signs in with (forestall credential add).")
+    ] = "",
     setting: Settings = None,
     ask: Ask = None,
     data: Data = None,
@@ -183,6 +188,7 @@ def probe_add(
     secrets = [one.name for one in plugin.SPEC.settings if one.kind == "secret"]
     made = add_probe(
         shell_scope(), asset=owner, kind=kind, target=target, settings=given, secrets=secrets,
+        credential=credential_called(credential, owner, plugin.SPEC.credentials),
         interval_s=every, collector=collector,
     )  # fmt: skip
     print(json.dumps({"id": made.pk}) if as_json else made.pk)

@@ -9,6 +9,7 @@ from forestall.web.api import (
     alerts,
     collectors,
     configs,
+    credentials,
     estate,
     findings,
     heartbeats,
@@ -41,6 +42,7 @@ install(api)
 for router in (
     estate.router,
     collectors.router,
+    credentials.router,
     heartbeats.router,
     telemetry.router,
     configs.router,

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils import timezone
 from ninja import Router
 
 from forestall.collect.asking import PROBES
 from forestall.estate import actions, amending, queries
+from forestall.estate.credentials import credential_for
 from forestall.estate.enrolment import make_enrolment_token
 from forestall.estate.models import Collector, Probe
 from forestall.kernel.cursors import Page, cut, read_cursor
@@ -61,8 +63,11 @@ def add_probe(request: HttpRequest, body: shapes.ProbeIn) -> tuple[int, Probe]:
     if asset is None:
         raise Trouble("there is no such asset", "Choose one that you see.")
     secrets = _checked(_spec(body.kind), body.settings, kept={})
-    given = body.model_dump(exclude={"asset"})
-    return 201, actions.add_probe(seen_by(request), asset=asset, secrets=secrets, **given)
+    given = body.model_dump(exclude={"asset", "credential"})
+    credential = credential_for(seen_by(request), asset, body.credential, kinds=_spec(body.kind).credentials)
+    return 201, actions.add_probe(
+        seen_by(request), asset=asset, secrets=secrets, credential=credential, **given
+    )
 
 
 @router.get("/probes/{probe}", auth=READ, response=shapes.ProbeOut)
@@ -78,7 +83,18 @@ def change_probe(request: HttpRequest, probe: str, body: shapes.ProbeChange) -> 
     secrets: list[str] = []
     if body.settings is not None:
         secrets = _checked(_spec(row.kind), body.settings, kept=row.settings)
-    return amending.change_probe(seen_by(request), row, secrets=secrets, **body.model_dump())
+    given: dict[str, Any] = body.model_dump(exclude={"credential"})
+    if body.credential is not None:
+        kinds = _spec(row.kind).credentials
+        given["credential"] = credential_for(seen_by(request), row.asset, body.credential, kinds=kinds)
+    return amending.change_probe(seen_by(request), row, secrets=secrets, **given)
+
+
+@router.post("/probes/{probe}/ask", auth=WRITE, response={202: None})
+def ask_probe(request: HttpRequest, probe: str) -> tuple[int, None]:
+    """Ask now, apart from the schedule: a collector does it within 15 seconds."""
+    actions.ask_now(seen_by(request), [one(request, queries.find_probe, probe)], now=timezone.now())
+    return 202, None
 
 
 @router.delete("/probes/{probe}", auth=WRITE, response={204: None})

@@ -179,7 +179,8 @@ class TagOut(Schema):
 
 
 class ProbeIn(Schema):
-    """A new probe; `collector` "" lets the server ask. `settings` as the kind of probe has them."""
+    """A new probe; `collector` "" lets the server ask. `settings` as the kind of probe has them; `credential`
+    is what it signs in with."""
 
     asset: str
     kind: str = Field(examples=["tcp"])
@@ -187,15 +188,17 @@ class ProbeIn(Schema):
     settings: dict[str, Any] = {}
     interval_s: int = 60
     collector: str = ""
+    credential: str = ""
 
 
 class ProbeChange(Schema):
-    """What is left out stays; secrets that are left out of `settings` stay too."""
+    """What is left out stays; secrets that are left out of `settings` stay too. `credential` "": none."""
 
     target: str | None = None
     settings: dict[str, Any] | None = None
     interval_s: int | None = None
     enabled: bool | None = None
+    credential: str | None = None
 
 
 class ProbeOut(Schema):
@@ -205,6 +208,7 @@ class ProbeOut(Schema):
     client: str = Field(validation_alias="client_id")
     asset: str = Field(validation_alias="asset_id")
     collector: str | None = Field(validation_alias="collector_id")
+    credential: str | None = Field(validation_alias="credential_id")
     kind: str
     target: str
     settings: dict[str, Any]

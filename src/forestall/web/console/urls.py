@@ -3,7 +3,16 @@
 from django.urls import path
 from django.views.decorators.http import require_POST as post
 
-from forestall.web.console import desk, heartbeats, installation, intake, keeping, log_search, overview
+from forestall.web.console import (
+    credentials,
+    desk,
+    heartbeats,
+    installation,
+    intake,
+    keeping,
+    log_search,
+    overview,
+)
 from forestall.web.live import events
 
 urlpatterns = [
@@ -57,6 +66,14 @@ urlpatterns = [
     path("channels/<str:channel>/<str:what>", post(installation.channel_change), name="channel-change"),
     path("collectors/", installation.collector_list, name="collectors"),
     path("collectors/<str:collector>/revoke", post(installation.collector_revoke), name="collector-revoke"),
+    path("credentials/", credentials.credential_list, name="credentials"),
+    path("credentials/add", post(credentials.credential_add), name="credential-add"),
+    path("credentials/<str:credential>/", credentials.credential_page, name="credential"),
+    path(
+        "credentials/<str:credential>/<str:what>",
+        post(credentials.credential_change),
+        name="credential-change",
+    ),
     path("people/", installation.people, name="people"),
     path("people/tokens/<str:token>/revoke", post(installation.token_revoke), name="token-revoke"),
     path("health/", installation.health, name="health"),

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from forestall.estate.values import ASSET_KINDS
 from forestall.kernel.clock import from_ms
+from forestall.kernel.credentials import KINDS
 from forestall.kernel.words import say_bytes, say_duration, say_quantity
 from forestall.telemetry.language import SEVERITIES
 
@@ -122,6 +123,12 @@ def severity_class(number: int) -> str:
 def kind_name(kind: str) -> str:
     """An asset's kind as people read it."""
     return ASSET_KINDS.get(kind, kind)
+
+
+@register.filter
+def credential_kind(kind: str) -> str:
+    """A kind of credential as people read it."""
+    return KINDS[kind].title if kind in KINDS else kind
 
 
 @register.filter
