@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from estate_factories import EVERYTHING, START, make_asset, scope_for
 from forestall.configs import queries
-from forestall.configs.actions import BASES_MOST, Stored, store_snapshot, text_of
+from forestall.configs.actions import Stored, store_snapshot, text_of
 from forestall.configs.models import Change, Content, Refusal, Version
+from forestall.configs.packing import RUN
 from forestall.estate.models import Asset
 from forestall.estate.tenancy import NOBODY
 from forestall.journal.models import Entry
@@ -105,7 +106,7 @@ def test_history_holds_together_in_any_order(order: list[tuple[int, str, bool]])
     assert Change.objects.filter(asset=asset).count() == max(0, len(versions) - 1)
     for version in versions:
         digest = hashlib.sha256(text_of(version).encode()).hexdigest()
-        assert version.content_id == f"{asset.client_id}:{digest}"
+        assert bytes(version.content.digest).hex() == digest
     entries = Entry.objects.filter(subject=asset.pk).count()
     for minute, text, broken in order:
         capture(asset, text, minute=minute, problem="cut short" if broken else "")
@@ -118,14 +119,14 @@ def test_many_versions_of_a_long_text_take_little_and_are_read_back() -> None:
     rng = random.Random(1)
     lines = [f"package-{number} {rng.random():.6f}" for number in range(3000)]
     texts = []
-    for minute in range(3 * BASES_MOST):
+    for minute in range(RUN + 8):
         lines[rng.randrange(len(lines))] = f"package changed {minute}"
         texts.append("\n".join(lines))
         capture(asset, texts[-1], minute=minute)
     versions = list(Version.objects.filter(asset=asset).select_related("content").order_by("number"))
     assert [text_of(version) for version in versions] == texts
     contents = Content.objects.all()
-    assert max(content.depth for content in contents) == BASES_MOST
+    assert max(content.place for content in contents) == RUN - 1
     stored = sum(len(bytes(content.compressed)) for content in contents)
     assert stored < sum(len(text) for text in texts) / 20
 

@@ -19,7 +19,6 @@ from contract.telemetry_store import StoreProcess, log_columns, sample_columns, 
 from estate_factories import EVERYTHING, make_asset, make_client, make_person
 from forestall.alerts.evidence import load_bundle
 from forestall.alerts.models import Evidence
-from forestall.configs.models import Content
 from forestall.estate.models import Client, ClientKey, Person
 from forestall.estate.values import Role
 from forestall.estate.vault import seal
@@ -55,8 +54,6 @@ def value_of(field: Any, rows: dict[type[models.Model], models.Model]) -> Any:
         related: Any = field.related_model
         return rows.get(related) or make_row(related, rows)
     number, mark = next(_numbers), str(rows[Client])
-    if field.model is Content and field.primary_key:
-        return f"{rows[Client].pk}:{number}"
     if field.choices:
         return field.choices[0][0]
     match field:

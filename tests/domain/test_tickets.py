@@ -139,8 +139,9 @@ def test_the_page_shows_reason_evidence_and_the_changes_before_it():
     road, asset = Road(), make_asset()
     versions = [
         Version.objects.create(
-            client=asset.client, asset=asset, kind="sshd_config", number=n, captured_at=START, seen_at=START,
-            content=Content.objects.create(key=f"{asset.client_id}:{n}", size_bytes=1, compressed=b"x"),
+            client=asset.client, asset=asset, kind="sshd_config", number=n, seen_at=START,
+            captured_at=START + timedelta(minutes=n),
+            content=Content.objects.create(client=asset.client, digest=bytes([n]), size_bytes=1, compressed=b""),
         )
         for n in range(2)
     ]  # fmt: skip

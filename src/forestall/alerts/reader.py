@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import zstandard
-
 from forestall.configs.models import Change, Version
+from forestall.configs.texts import text_of
 from forestall.findings.gate import every
 from forestall.findings.models import Finding
 from forestall.kernel.clock import to_ms
+from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.telemetry.client import Store
 from forestall.telemetry.read import latest, read_series
@@ -85,7 +85,8 @@ class StoreReader:
     def snapshots(self, finding: Finding, *, to_at: datetime, timeout_s: float) -> list[dict[str, Any]]:
         rows = every(Version).filter(client=finding.client_id, asset=finding.asset_id, captured_at__lte=to_at)
         newest: dict[str, Version] = {}
-        for row in rows.order_by("kind", "-number").defer("content__compressed")[: SNAPSHOTS_MOST * 20]:
+        rows = rows.select_related("content").order_by("kind", "-captured_at")
+        for row in rows.defer("content__compressed")[: SNAPSHOTS_MOST * 20]:
             newest.setdefault(row.kind, row)
         found = []
         left_bytes = TEXTS_MAX_BYTES
@@ -96,14 +97,14 @@ class StoreReader:
                 "number": row.number,
                 "captured_at": row.captured_at.isoformat(),
                 "seen_at": row.seen_at.isoformat(),
-                "content": row.content_id,
+                "content": bytes(row.content.digest).hex(),
             }
             content = row.content
             if content.size_bytes <= min(TEXT_MAX_BYTES, left_bytes):
-                text = zstandard.ZstdDecompressor().decompress(
-                    bytes(content.compressed), max_output_size=TEXT_MAX_BYTES
-                )
-                part["text"] = text.decode(errors="replace")
+                try:
+                    part["text"] = text_of(row)
+                except Trouble as damaged:
+                    part["left_out"] = str(damaged)
                 left_bytes -= content.size_bytes
             else:
                 part["left_out"] = f"{content.size_bytes} bytes; the content's hash stands above"

@@ -1,24 +1,26 @@
-"""Writes of configurations: a snapshot with another text becomes a version, the difference a change."""
+"""Writes of configurations: a snapshot with another text becomes a version, the difference a change; a
+version becomes the baseline."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-import zstandard
 from django.db import transaction
 
-from forestall.configs.differences import count_lines, summarise
-from forestall.configs.models import Change, Content, Refusal, Version
+from forestall.configs.differences import Described, describe
+from forestall.configs.models import Change, Configuration, Content, Refusal, Version
+from forestall.configs.packing import RUN, WORTH_SHARE, base_place, digest_of, pack
+from forestall.configs.texts import Link, chain_of, text_of
+from forestall.estate.tenancy import Scope
 from forestall.journal.actions import append
 from forestall.kernel.clock import from_ms
+from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import Snapshot
 
-LEVEL = 9
-# With the version before it as dictionary a text takes a hundredth of its own or less: a package list of
-# 759 kB with one changed line 136 bytes instead of 156 kB, a sshd_config 33 instead of 1,494. Every so many
-# versions one stands for itself, so that reading never follows more bases than this.
-BASES_MOST = 20
+BECAUSE_MAX_CHARS = 300
+
+__all__ = ["Stored", "drop_baseline", "name_baseline", "store_snapshot", "store_snapshots", "text_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Stored:
     version: Version | None
     change: Change | None = None
     refusal: Refusal | None = None
+
+
+def store_snapshots(taken: Sequence[tuple[str, str, Snapshot]], *, now: datetime) -> list[Stored]:
+    """Keep captures (client, asset, snapshot) in one transaction: all of them, or none to be tried again."""
+    with transaction.atomic():
+        return [store_snapshot(client, asset, snapshot, now=now) for client, asset, snapshot in taken]
 
 
 def store_snapshot(client: str, asset: str, snapshot: Snapshot, *, now: datetime) -> Stored:
@@ -46,74 +54,80 @@ def store_snapshot(client: str, asset: str, snapshot: Snapshot, *, now: datetime
             )
             return Stored(None, refusal=refusal)
         Refusal.objects.filter(asset=asset, kind=snapshot.kind, at__lte=at).delete()
-        newest = (
-            Version.objects.select_for_update(of=("self",))
+        held = (
+            Configuration.objects.select_for_update(of=("self",))
+            .select_related("newest__content")
             .filter(client=client, asset=asset, kind=snapshot.kind)
-            .order_by("-number")
             .first()
         )
-        key = _keep(client, snapshot.text, after=newest)
-        if newest is not None and newest.content_id == key:
+        newest = held.newest if held is not None else None
+        data = snapshot.text.encode()
+        digest = digest_of(data)
+        if newest is not None and bytes(newest.content.digest) == digest:
             if at > newest.seen_at:
                 Version.objects.filter(pk=newest.pk).update(seen_at=at)
             return Stored(newest)
         if newest is not None and at <= newest.seen_at:
             return Stored(newest)
+        chain = chain_of(newest.content) if newest is not None else []
         version = Version.objects.create(
             client_id=client,
             asset_id=asset,
             kind=snapshot.kind,
             title=snapshot.title or snapshot.kind,
             number=newest.number + 1 if newest else 1,
-            content_id=key,
+            content=_keep(client, data, digest, newest=newest.content if newest else None, chain=chain),
             captured_at=at,
             seen_at=at,
         )
-        change = _change(newest, version, snapshot.signed_in, now) if newest else None
+        _point_at(held, version, now)
+        change = None
+        if newest is not None:
+            said = describe(chain[-1].text.decode(), snapshot.text)
+            change = _change(newest, version, said, signed_in=snapshot.signed_in, now=now)
     return Stored(version, change)
 
 
-def _keep(client: str, text: str, *, after: Version | None) -> str:
-    """Store a text once per client, with the version before it as dictionary where that pays; its key."""
-    data = text.encode()
-    key = f"{client}:{hashlib.sha256(data).hexdigest()}"
-    if Content.objects.filter(pk=key).exists():
-        return key
-    plain = _compressor(data).compress(data)
-    base = after.content if after is not None and after.content.depth < BASES_MOST else None
-    if base is not None:
-        short = _compressor(data, _read(base)).compress(data)
-        if len(short) < len(plain) // 2:
-            Content.objects.create(
-                key=key, size_bytes=len(data), compressed=short, base=base, depth=base.depth + 1
-            )
-            return key
-    Content.objects.create(key=key, size_bytes=len(data), compressed=plain)
-    return key
+def _point_at(held: Configuration | None, version: Version, now: datetime) -> None:
+    if held is None:
+        Configuration.objects.create(
+            client_id=version.client_id,
+            asset_id=version.asset_id,
+            kind=version.kind,
+            title=version.title,
+            newest=version,
+            touched_at=now,
+        )
+    else:
+        Configuration.objects.filter(pk=held.pk).update(newest=version, title=version.title, touched_at=now)
 
 
-def _compressor(data: bytes, base: bytes = b"") -> zstandard.ZstdCompressor:
-    settings = zstandard.ZstdCompressionParameters.from_level(
-        LEVEL, source_size=len(data), dict_size=len(base)
-    )
-    return zstandard.ZstdCompressor(compression_params=settings, dict_data=_dictionary(base))
+def _keep(
+    client: str, data: bytes, digest: bytes, *, newest: Content | None, chain: Sequence[Link]
+) -> Content:
+    """Store a text once per client, packed against an older one of the same configuration where that pays.
+
+    `chain`: the newest content with its bases, from the first of its run.
+    """
+    known = Content.objects.filter(client=client, digest=digest).first()
+    if known is not None:
+        return known
+    new = Content(client_id=client, digest=digest, size_bytes=len(data))
+    if newest is not None and newest.place + 1 < RUN:
+        place = newest.place + 1
+        base = next(link for link in chain if link.place == base_place(place))
+        packed = pack(data, base.text)
+        if len(packed) * WORTH_SHARE < chain[0].packed_bytes:
+            new.compressed, new.base_id, new.place = packed, base.key, place
+    if new.base_id is None:
+        new.compressed = pack(data)
+    new.save(force_insert=True)
+    return new
 
 
-def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict | None:
-    return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
-
-
-def _read(content: Content) -> bytes:
-    """The plain text; follows the bases, at most BASES_MOST."""
-    base = _read(content.base) if content.base is not None else b""
-    decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary(base))
-    data: bytes = decompressor.decompress(bytes(content.compressed), max_output_size=content.size_bytes)
-    return data
-
-
-def _change(before: Version, after: Version, signed_in: Sequence[str], now: datetime) -> Change:
-    old, new = text_of(before), text_of(after)
-    added, removed = count_lines(old, new)
+def _change(
+    before: Version, after: Version, said: Described, *, signed_in: Sequence[str], now: datetime
+) -> Change:
     change = Change.objects.create(
         client_id=after.client_id,
         asset_id=after.asset_id,
@@ -124,9 +138,9 @@ def _change(before: Version, after: Version, signed_in: Sequence[str], now: date
         after_at=before.seen_at,
         at=after.captured_at,
         signed_in=list(signed_in),
-        added=added,
-        removed=removed,
-        summary=summarise(old, new)[:300],
+        added=said.added,
+        removed=said.removed,
+        summary=said.summary[:300],
     )
     append(
         "change.seen",
@@ -144,6 +158,55 @@ def _change(before: Version, after: Version, signed_in: Sequence[str], now: date
     return change
 
 
-def text_of(version: Version) -> str:
-    """The text of a version."""
-    return _read(version.content).decode()
+def name_baseline(scope: Scope, version: str, *, because: str, now: datetime) -> Configuration:
+    """From now on a difference from this version is a finding. A version of the same configuration that was
+    the baseline is it no longer.
+
+    Raises Version.DoesNotExist for what the scope does not see, Trouble without a reason.
+    """
+    if not because.strip():
+        raise Trouble("a baseline needs a reason", "Write why it should be like this version; it is kept.")
+    with transaction.atomic():
+        row = Version.objects.of(scope).select_related("content").get(pk=version)
+        held = Configuration.objects.select_for_update(of=("self",)).get(asset=row.asset_id, kind=row.kind)
+        was = held.baseline_id
+        held.baseline, held.baseline_by, held.baseline_at = row, scope.actor, now
+        held.baseline_because, held.touched_at = because.strip()[:BECAUSE_MAX_CHARS], now
+        held.save()
+        _journal_baseline("baseline.named", held, scope, now, {
+            "version": row.pk,
+            "number": row.number,
+            "sha256": bytes(row.content.digest).hex(),
+            "because": held.baseline_because,
+            "before": was,
+        })  # fmt: skip
+    return held
+
+
+def drop_baseline(scope: Scope, version: str, *, now: datetime) -> Configuration:
+    """The configuration of this version has no baseline any more. Raises Version.DoesNotExist for what the
+    scope does not see, Trouble when there is none."""
+    with transaction.atomic():
+        row = Version.objects.of(scope).get(pk=version)
+        held = Configuration.objects.select_for_update(of=("self",)).get(asset=row.asset_id, kind=row.kind)
+        if held.baseline_id is None:
+            raise Trouble(f"{row.title} has no baseline", "Look again: somebody else took it away.")
+        was = held.baseline_id
+        held.baseline, held.baseline_by, held.baseline_at = None, "", None
+        held.baseline_because, held.touched_at = "", now
+        held.save()
+        _journal_baseline("baseline.dropped", held, scope, now, {"before": was})
+    return held
+
+
+def _journal_baseline(
+    kind: str, held: Configuration, scope: Scope, now: datetime, body: dict[str, Any]
+) -> None:
+    append(
+        kind,
+        client=held.client_id,
+        subject=held.asset_id,
+        actor=scope.actor,
+        at=now,
+        body={"kind": held.kind, **body},
+    )

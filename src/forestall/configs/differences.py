@@ -14,6 +14,8 @@ LINES_MAX = 6_000
 # as anchors (difflib's autojunk).
 PAIRS_MAX = 20_000
 
+Operation = tuple[str, int, int, int, int]  # as difflib's get_opcodes has it
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -25,10 +27,31 @@ class Row:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A difference in numbers and in a few words."""
+
+    added: int
+    removed: int
+    summary: str
+
+
+def describe(old: str, new: str) -> Described:
+    """What `count_lines` and `summarise` say, compared once."""
+    before, after = old.splitlines(), new.splitlines()
+    operations = _operations(before, after)
+    added, removed = _count(operations)
+    return Described(added, removed, _say(operations, before, after))
+
+
 def count_lines(old: str, new: str) -> tuple[int, int]:
     """Lines that were added and removed."""
+    return _count(_operations(old.splitlines(), new.splitlines()))
+
+
+def _count(operations: list[Operation]) -> tuple[int, int]:
     added = removed = 0
-    for kind, low, high, low_new, high_new in _operations(old.splitlines(), new.splitlines()):
+    for kind, low, high, low_new, high_new in operations:
         if kind != "equal":
             removed += high - low
             added += high_new - low_new
@@ -56,8 +79,12 @@ def rows(old: str, new: str, *, context: int = CONTEXT) -> Iterator[Row]:
 def summarise(old: str, new: str) -> str:
     """The difference in a few words: `PermitRootLogin no → yes; + Port 2222`."""
     before, after = old.splitlines(), new.splitlines()
+    return _say(_operations(before, after), before, after)
+
+
+def _say(operations: list[Operation], before: list[str], after: list[str]) -> str:
     parts: list[str] = []
-    for kind, low, high, low_new, high_new in _operations(before, after):
+    for kind, low, high, low_new, high_new in operations:
         if kind == "equal":
             continue
         gone = [_short(line) for line in before[low:high] if line.strip()]
@@ -84,7 +111,7 @@ def _pair(old: str, new: str) -> str:
     return f"{old} → {' '.join(other[same:])}"
 
 
-def _operations(before: list[str], after: list[str]) -> list[tuple[str, int, int, int, int]]:
+def _operations(before: list[str], after: list[str]) -> list[Operation]:
     """What difflib's get_opcodes gives, at a bounded cost."""
     head, least = 0, min(len(before), len(after))
     while head < least and before[head] == after[head]:
@@ -104,7 +131,7 @@ def _operations(before: list[str], after: list[str]) -> list[tuple[str, int, int
     return found
 
 
-def _compared(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, int]]:
+def _compared(old: list[str], new: list[str]) -> list[Operation]:
     often = Counter(new)
     pairs = sum(often[line] for line in old)
     if len(old) + len(new) > LINES_MAX:

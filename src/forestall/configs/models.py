@@ -6,23 +6,30 @@ from forestall.estate.models import Asset, Client, Identified, Tenanted
 
 
 class Content(models.Model):
-    """A configuration's text, zstd-compressed, named by the SHA-256 of the plain text and its client.
+    """A configuration's text, compressed, once per client (`digest`: SHA-256 of the plain text).
 
-    With a `base` it is compressed with the base's text as dictionary; `depth` bases stand behind it.
+    `place` is its place in its run (see `packing`); with a `base` it is compressed against the base's text.
     """
 
-    key = models.CharField(primary_key=True, max_length=80)  # client id : sha256
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+", db_index=False)
+    digest = models.BinaryField(max_length=32)
     size_bytes = models.PositiveIntegerField()
     compressed = models.BinaryField()
     base = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
-    depth = models.PositiveSmallIntegerField(default=0)
+    place = models.PositiveSmallIntegerField(default=0)
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["client", "digest"], name="content_once")]
 
 
 class Version(Identified):
-    """A configuration as it was from `captured_at`, last confirmed at `seen_at`."""
+    """A configuration as it was from `captured_at`, last confirmed at `seen_at`. Of one configuration
+    `captured_at` rises with `number`."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE)
-    asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="versions")
+    asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="versions", db_index=False)
     kind = models.CharField(max_length=128)
     title = models.CharField(max_length=128, blank=True)
     number = models.PositiveIntegerField()
@@ -33,8 +40,32 @@ class Version(Identified):
     objects = Tenanted.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["asset", "kind", "number"], name="version_number")]
-        indexes = [models.Index(fields=["asset", "kind", "-number"], name="version_latest")]
+        constraints = [
+            models.UniqueConstraint(fields=["asset", "kind", "captured_at"], name="version_captured")
+        ]
+
+
+class Configuration(models.Model):
+    """What is captured of an asset under one `kind`: its newest version, and the one that a person named its
+    baseline. `judged` is what the spec said of the newest one (see `judging.Verdicts`); `touched_at` moves
+    with everything that makes it worth judging again."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+")
+    asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="configurations", db_index=False)
+    kind = models.CharField(max_length=128)
+    title = models.CharField(max_length=128, blank=True)
+    newest = models.ForeignKey(Version, on_delete=models.RESTRICT, related_name="+")
+    baseline = models.ForeignKey(Version, null=True, on_delete=models.SET_NULL, related_name="+")
+    baseline_by = models.CharField(max_length=160, blank=True)
+    baseline_at = models.DateTimeField(null=True)
+    baseline_because = models.CharField(max_length=300, blank=True)
+    touched_at = models.DateTimeField(db_index=True)
+    judged = models.JSONField(default=dict)
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["asset", "kind"], name="configuration_place")]
 
 
 class Change(Identified):

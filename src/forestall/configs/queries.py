@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from django.db.models import Max, Q
+from django.db.models import Q
 
-from forestall.configs.actions import text_of
 from forestall.configs.differences import Row, rows
-from forestall.configs.models import Change, Refusal, Version
+from forestall.configs.models import Change, Configuration, Refusal, Version
+from forestall.configs.texts import text_of
 from forestall.estate.tenancy import Scope
 
 PAGE_MAX = 500
@@ -15,13 +15,14 @@ After = tuple[datetime, str] | None
 
 def latest_versions(scope: Scope, *, asset: str) -> list[Version]:
     """The newest version of each kind of an asset, by title."""
-    newest = Version.objects.of(scope).filter(asset=asset).values("kind").annotate(newest=Max("number"))
-    numbers = {row["kind"]: row["newest"] for row in newest}
-    found = Version.objects.of(scope).filter(asset=asset, kind__in=numbers, number__in=set(numbers.values()))
-    return sorted(
-        (version for version in found if version.number == numbers[version.kind]),
-        key=lambda version: version.title,
-    )
+    held = Configuration.objects.of(scope).filter(asset=asset).select_related("newest")
+    return [one.newest for one in held.order_by("title", "kind")]
+
+
+def find_configuration(scope: Scope, *, asset: str, kind: str) -> Configuration | None:
+    """What is captured of an asset under one kind, or None."""
+    held = Configuration.objects.of(scope).filter(asset=asset, kind=kind)
+    return held.select_related("newest", "baseline").first()
 
 
 def list_versions(
@@ -41,7 +42,7 @@ def list_versions(
 def version_at(scope: Scope, *, asset: str, kind: str, at: datetime) -> Version | None:
     """The version of a configuration that was in force at an instant, as far as captures tell, or None."""
     found = Version.objects.of(scope).filter(asset=asset, kind=kind, captured_at__lte=at)
-    return found.select_related("content").order_by("-number").first()
+    return found.select_related("content").order_by("-captured_at").first()
 
 
 def compare(scope: Scope, identifier: str, *, other: str = "") -> list[Row] | None:
@@ -53,7 +54,7 @@ def compare(scope: Scope, identifier: str, *, other: str = "") -> list[Row] | No
     same = Version.objects.of(scope).filter(asset=version.asset_id, kind=version.kind)
     same = same.select_related("content")
     if not other:
-        before = same.filter(number__lt=version.number).order_by("-number").first()
+        before = same.filter(number__lt=version.number).order_by("-captured_at").first()
         return list(rows(text_of(before) if before else "", text_of(version)))
     before = same.filter(pk=other).first()
     return None if before is None else list(rows(text_of(before), text_of(version)))

@@ -22,7 +22,6 @@ from django.db.models import CharField, JSONField, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from forestall.alerts.models import Evidence
-from forestall.configs.models import Content
 from forestall.estate.models import Asset, Client, Collector, Person
 from forestall.estate.values import Role
 from forestall.findings.gate import every
@@ -200,9 +199,6 @@ def _delete_rows(found: Found) -> dict[str, list[int]]:
     strays.delete()
     for model, ways in reached:
         rows_of(model, ways, found.client)._raw_delete(using=connection.alias)
-    contents = Content.objects.filter(pk__startswith=f"{found.client}:")
-    counts["configs.Content"] = [contents.count(), 0]
-    contents._raw_delete(using=connection.alias)
     refused = RejectedInput.objects.filter(client=None, sender__in=[*found.collectors, *found.addresses])
     counts["intake.RejectedInput of its addresses"] = [refused.count(), 0]
     refused.delete()

@@ -19,7 +19,6 @@ NOT_OF_A_CLIENT = {
     "estate.Person": "deleted by keeping.deletion when they see this client alone, as its contact",
     "estate.SetupLink": "the installation's",
     "estate.SignInFailures": "hashed persons and addresses, forgotten after a day",
-    "configs.Content": "its key begins with the client's identifier: deleted by keeping.deletion",
     "intake.FeedBlock": "a number",
     "journal.Entry": "append-only: contents are erased by keeping.erasing, hashes stay",
     "journal.Node": "hashes alone",

@@ -12,7 +12,7 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import Q
 
 from forestall.alerts.models import Window
-from forestall.configs.actions import store_snapshot
+from forestall.configs.actions import store_snapshots
 from forestall.estate.credentials import note_uses
 from forestall.estate.enrolment import SERVER
 from forestall.estate.models import Asset, Collector, Probe
@@ -90,9 +90,10 @@ class Judging:
         """Versions and changes; then the judge looks at them."""
         self._begin()
         now = self._clock.now()
-        for placed in snapshots:
-            with _database():
-                stored = store_snapshot(placed.client, placed.asset, placed.snapshot, now=now)
+        with _database():
+            taken = [(placed.client, placed.asset, placed.snapshot) for placed in snapshots]
+            kept = store_snapshots(taken, now=now)
+        for placed, stored in zip(snapshots, kept, strict=True):
             number, kind = to_number(placed.asset), placed.snapshot.kind
             capture = JudgedCapture(
                 asset=number, kind=kind, at_ms=placed.snapshot.at_ms, problem=placed.snapshot.problem
@@ -108,8 +109,8 @@ class Judging:
                             kind=kind,
                             at_ms=at_ms,
                             after_at_ms=to_ms(change.after_at),
-                            before=change.before.content_id,
-                            after=change.after.content_id,
+                            before=bytes(change.before.content.digest).hex(),
+                            after=bytes(change.after.content.digest).hex(),
                             title=change.title,
                             summary=change.summary,
                             signed_in=tuple(change.signed_in),
