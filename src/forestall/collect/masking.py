@@ -52,6 +52,8 @@ _ANYWHERE = (
     # … name=value … inside a line, "name": "value"
     rf"(?im)(?P<before>(?:^|[\s{{,;(\"'?&=:|<]){_NAME}[\"']?[ \t]?(?:=>|[:=])[ \t]?)"
     rf"(?P<value>{_QUOTED}|[^\s\"',;&)}}\[{{][^\s\"';&]*)",
+    # /name:value and --name:value, as programs on Windows are told
+    rf"(?im)(?P<before>(?:^|[\s\"'])(?:/|--?){_NAME}[:=])(?P<value>{_QUOTED}|[^\s\"',;&)]+)",
     # define("name", "value")
     rf"(?i)(?P<before>[\"']{_NAME}[\"'][ \t]*,[ \t]*)(?P<value>{_QUOTED})",
     # curl -u user:value, mysql -pvalue
@@ -136,9 +138,10 @@ class Masker:
         if not bare or word in _HARMLESS or "‹secret" in value or _REFERENCE.fullmatch(bare.rstrip(",;")):
             return found[0]
         start, stop = found.start("value") - found.start(), found.end("value") - found.start()
-        return found[0][:start] + quote + self._mark(bare) + quote + end + found[0][stop:]
+        return found[0][:start] + quote + self.mark(bare) + quote + end + found[0][stop:]
 
-    def _mark(self, secret: str) -> str:
+    def mark(self, secret: str) -> str:
+        """The mark that stands for a secret."""
         if _MARKED.fullmatch(secret):
             return secret
         digest = hmac.new(self._key, secret.encode(errors="replace"), hashlib.sha256).hexdigest()

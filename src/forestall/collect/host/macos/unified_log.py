@@ -44,6 +44,8 @@ def look(view: View) -> Reading:
             continue
         mark = hashlib.sha256(line).hexdigest()[:16]
         record = to_record(entry, view.now_ms)
+        if record.at_ms < since_s * 1000:
+            continue  # it was not asked for
         newest_ms = max(newest_ms, min(record.at_ms, view.now_ms))
         marks.append((record.at_ms, mark))
         if mark not in seen:

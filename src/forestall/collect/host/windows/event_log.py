@@ -119,7 +119,7 @@ def _was_cleared(view: View, channel: str, last: int) -> bool:
         return False
     asked[channel] = view.steady_s
     found, _ = read_events(events(view, channel, "*", newest=True, most=1), view.now_ms)
-    return bool(found) and found[0][0] < last
+    return bool(found) and max(number for number, _ in found) < last
 
 
 def read_events(text: str, now_ms: int) -> tuple[list[tuple[int, LogRecord]], int]:
