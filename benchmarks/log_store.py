@@ -32,7 +32,7 @@ from forestall.telemetry.write import insert_logs
 BLOCK = 500_000
 HOUR_MS = 3_600_000
 RARE, PART, COMMON = "needle7f3a91c2", '"eedle7f3a"', "session"
-QUIET_S = 3.0
+QUIET_S = 12.0  # longer than merges wait for quiet (telemetry/merging.py)
 
 
 def blocks(path: Path) -> "list[LogColumns]":

@@ -36,7 +36,7 @@ with socket.create_connection(("127.0.0.1", int(port)), source_address=("127.0.0
     stream.recv(1)
 """
 CHUNK = 4 << 20
-QUIET_S = 4.0
+QUIET_S = 12.0  # longer than merges wait for quiet (telemetry/merging.py)
 
 
 def cut(path: Path, parts: int) -> list[tuple[int, int]]:

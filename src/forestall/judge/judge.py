@@ -29,6 +29,7 @@ from forestall.judge.values import (
     Transition,
 )
 from forestall.kernel.columns import LogColumns, SampleColumns
+from forestall.kernel.grouping import group, spans
 
 AHEAD_MS = (
     60_000  # a sample that claims to be from further in the future than this is taken as of its arrival
@@ -133,12 +134,9 @@ class Judge:
         codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         names = coded.dictionary.to_pylist()
         heard: dict[tuple[int, str], tuple[int, int]] = {}
-        owners, owner = np.unique(logs.asset, return_inverse=True)
-        pairs, where = np.unique(owner * len(names) + codes, return_inverse=True)
-        first = np.full(len(pairs), np.iinfo(np.int64).max)
-        last = np.zeros(len(pairs), np.int64)
-        np.minimum.at(first, where, logs.received_at_ms)
-        np.maximum.at(last, where, logs.received_at_ms)
+        owners, owner = group(logs.asset)
+        pairs, where = group(owner * len(names) + codes)
+        first, last = spans(where, logs.received_at_ms, count=len(pairs))
         for n, pair in enumerate(pairs.tolist()):
             asset, source = int(owners[pair // len(names)]), names[pair % len(names)]
             if source not in OUR_SOURCES and asset in self.estate.assets:

@@ -29,6 +29,7 @@ import lz4.frame
 import zstandard
 
 from forestall.kernel.errors import Trouble
+from forestall.telemetry.merging import Merging
 from forestall.telemetry.schema import DATABASE
 from forestall.telemetry.screen import DATABASE_OF_FILES, refusal
 
@@ -71,6 +72,7 @@ INSERT_HEAD = re.compile(rb"(?is)^\s*INSERT\s+INTO\s[^\n]+?\sFORMAT\s+\w+\s*$")
 FORMAT = re.compile(r"(?is)\bFORMAT\s+(\w+)\s*;?\s*$")
 SETTINGS_CLAUSE = re.compile(r"(?is)\bSETTINGS\s+\w+\s*=[^()]*$")
 SELECTS = re.compile(r"(?is)[\s(]*(SELECT|WITH)\b")
+LOGS = re.compile(rf"`?(?:{DATABASE}`?\.`?)?logs\b")
 SETTING_MAX_CHARS = 500
 log = logging.getLogger("store")
 
@@ -102,6 +104,12 @@ class Engine:
             one.query("SET max_insert_block_size=4000000, min_insert_block_size_rows=0")
             one.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
             self._pool.put(one)
+        self.merging = Merging(self._say)
+        self.merging.start()
+
+    def _say(self, sql: str) -> str:
+        with self.session() as one:
+            return str(one.query(sql, "TSV").bytes().decode() or "")
 
     def close(self, timeout_s: float) -> bool:
         """Wait until no statement runs, and let none begin; whether all ended in time."""
@@ -164,6 +172,8 @@ class Engine:
         with one.send_insert(into, found["format"]) as stream:
             stream.append(body)
             written = stream.finish().rows_written
+        if LOGS.match(found["into"]):
+            self.merging.inserted(int(written))
         return b"", {"X-ClickHouse-Summary": f'{{"written_rows":"{written}"}}'}
 
 
