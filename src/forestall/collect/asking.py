@@ -15,10 +15,11 @@ import asyncio
 import inspect
 import logging
 import math
+import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -26,7 +27,9 @@ import msgspec
 from msgspec import Meta
 
 from forestall.collect.answers import Answer, NoAnswer, NotAsked, Number, Question, cut
+from forestall.collect.masking import Masker
 from forestall.collect.reach import Reach
+from forestall.collect.remembering import Memory
 from forestall.kernel.credentials import secrets_of
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import (
@@ -36,7 +39,7 @@ from forestall.kernel.observations import (
     Sample,
     Snapshot,
 )
-from forestall.kernel.plugins import Spec, load
+from forestall.kernel.plugins import OnDemand, Spec
 from forestall.kernel.words import say_duration
 
 PROBES = "forestall.collect.probes"
@@ -96,6 +99,19 @@ class ProbeOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Deliver = Callable[[ProbeOrder, Outcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """What whoever asks keeps for its probes: a memory, and the key with which secrets are masked."""
+
+    memory: Memory
+    masker: Masker
+
+
+def forgetful() -> Keeper:
+    """Remembers nothing beyond this process; its marks of secrets fit no others."""
+    return Keeper(Memory(), Masker(secrets.token_bytes(32)))
 
 
 def wall_ms() -> int:
@@ -185,12 +201,16 @@ async def _try(
     plugin: ModuleType,
     settings: Mapping[str, Any],
     now_ms: Callable[[], int],
+    keeper: "Keeper",
 ) -> tuple[Outcome, bool]:
     """One try: its outcome, and whether a second one could tell anything else."""
     at_ms = now_ms()
     begun = time.perf_counter()
     try_s = order.try_s(float(getattr(plugin, "TIMEOUT_S", TIMEOUT_S)))
-    question = Question(order.target, settings, now_ms, try_s, credential=order.credential)
+    question = Question(
+        order.target, settings, now_ms, try_s,
+        credential=order.credential, memory=keeper.memory, masker=keeper.masker,
+    )  # fmt: skip
     again = True
     try:
         async with asyncio.timeout(try_s):
@@ -237,6 +257,7 @@ async def ask_once(
     timeout_s: float = 0.0,
     now_ms: Callable[[], int] = wall_ms,
     credential: Mapping[str, str] | None = None,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """One try, now; `timeout_s` 0: what the plug-in needs.
 
@@ -252,8 +273,10 @@ async def ask_once(
         timeout_s=timeout_s,
         credential=dict(credential or {}),
     )
-    plugin, read = _prepare(order, load(PROBES))
-    outcome, _ = await _try(order, reach, plugin=plugin, settings=read, now_ms=now_ms)
+    plugin, read = _prepare(order, OnDemand(PROBES))
+    outcome, _ = await _try(
+        order, reach, plugin=plugin, settings=read, now_ms=now_ms, keeper=keeper or forgetful()
+    )
     return outcome
 
 
@@ -334,11 +357,13 @@ class Asker:
         now_ms: Callable[[], int] = wall_ms,
         concurrent: int = CONCURRENT_MAX,
         probes: Mapping[str, ModuleType] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.reach = reach
+        self.keeper = keeper or forgetful()
         self.deliver = deliver
         self.now_ms = now_ms
-        self.probes = load(PROBES) if probes is None else probes
+        self.probes = OnDemand(PROBES) if probes is None else probes
         self.asked = self.failed = self.skipped = self.lost = 0
         self._orders = _by_id(orders)
         self._lines: dict[str, _Line] = {}
@@ -398,12 +423,12 @@ class Asker:
         except Trouble as trouble:
             return _failed(order, f"not asked: {trouble}", self.now_ms())
         async with self._slots:
-            first, again = await _try(order, self.reach, plugin=plugin, settings=settings, now_ms=self.now_ms)
+            first, again = await self._try(order, plugin, settings)
         if not again:
             return first
         await asyncio.sleep(order.pause_s)
         async with self._slots:
-            second, _ = await _try(order, self.reach, plugin=plugin, settings=settings, now_ms=self.now_ms)
+            second, _ = await self._try(order, plugin, settings)
         if second.ok:
             note = f"{second.reason} (at the second try; the first: {first.reason})"
         elif second.reason == first.reason:
@@ -411,6 +436,13 @@ class Asker:
         else:
             note = f"{second.reason} (asked twice; the first time: {first.reason})"
         return msgspec.structs.replace(second, reason=cut(note, REASON_MAX_CHARS))
+
+    async def _try(
+        self, order: ProbeOrder, plugin: ModuleType, settings: Mapping[str, Any]
+    ) -> tuple[Outcome, bool]:
+        return await _try(
+            order, self.reach, plugin=plugin, settings=settings, now_ms=self.now_ms, keeper=self.keeper
+        )
 
     async def carry_out(self, order: ProbeOrder) -> None:
         """One run, delivered."""

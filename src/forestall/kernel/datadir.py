@@ -1,12 +1,12 @@
 """The data directory of an installation: where everything that must survive lies, and who may use it."""
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
 from typing import IO
 
 from forestall.kernel.errors import Trouble
+from forestall.kernel.locking import lock_file
 
 SECRET_BYTES = 32
 
@@ -82,13 +82,11 @@ class DataDir:
 
     def lock(self) -> IO[str]:
         """Hold the directory for this process. Raises Trouble when another installation runs on it."""
-        file = (self.run / "lock").open("a+")
+        path = self.run / "lock"
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = lock_file(path)
         except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
+            holder = path.read_text().strip() or "another process"
             raise Trouble(
                 f"Forestall already runs on {self.root} (process {holder})",
                 "Stop it first, or use another directory with --data DIR.",

@@ -7,7 +7,7 @@ distributions add theirs through an entry point group of the same name (`foresta
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
@@ -118,3 +118,44 @@ def load(package: str) -> Mapping[str, ModuleType]:
             raise Trouble(f"two plug-ins of {package} are called {spec.name!r}", "Rename one of them.")
         found[spec.name] = module
     return dict(sorted(found.items()))
+
+
+class OnDemand(Mapping[str, ModuleType]):
+    """The plug-ins of a package by name, each imported when it is first used: an agent that asks no database
+    loads no driver. A plug-in is in the file, or behind the entry point, of its own name."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        home = importlib.import_module(package)
+        self._here = {info.name for info in pkgutil.iter_modules(home.__path__)}
+        group = f"forestall.{package.rsplit('.', 1)[-1]}"
+        self._elsewhere = {entry.name: entry for entry in importlib.metadata.entry_points(group=group)}
+        self._loaded: dict[str, ModuleType] = {}
+
+    def __getitem__(self, name: str) -> ModuleType:
+        """Raises KeyError when there is none of that name, Trouble when it cannot be used on this machine."""
+        if name in self._loaded:
+            return self._loaded[name]
+        if name not in self._here and name not in self._elsewhere:
+            raise KeyError(name)
+        try:
+            module = (
+                importlib.import_module(f"{self._package}.{name}")
+                if name in self._here
+                else self._elsewhere[name].load()
+            )
+        except ImportError as error:
+            raise Trouble(
+                f"{name} cannot be used on this machine: {error}", "Install what it needs there."
+            ) from error
+        spec = getattr(module, "SPEC", None)
+        if not isinstance(spec, Spec) or spec.name != name:
+            raise Trouble(f"the plug-in {module.__name__} has no SPEC of its own name", "See docs/howto/.")
+        self._loaded[name] = module
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._here, *self._elsewhere}))
+
+    def __len__(self) -> int:
+        return len({*self._here, *self._elsewhere})

@@ -81,7 +81,14 @@ def serve(
 
 
 @agent.command("enrol")
-def agent_enrol(url: str, token: str, data: Data = None) -> None:
+def agent_enrol(
+    url: str,
+    token: str,
+    data: Data = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="The authority of the server's certificate (PEM).", metavar="FILE")
+    ] = None,
+) -> None:
     """Exchange a single-use token for this machine's own key. TOKEN "-" reads it from standard input.
 
     Example: forestall agent enrol https://forestall.example.net 7KQ2…
@@ -91,7 +98,8 @@ def agent_enrol(url: str, token: str, data: Data = None) -> None:
     found = locate(data)
     found.data.create()
     from_input = token == "-"  # noqa: S105 - a dash is no secret
-    identity = enrol(found.data.agent, url=url, token=sys.stdin.readline().strip() if from_input else token)
+    token = sys.stdin.readline().strip() if from_input else token
+    identity = enrol(found.data.agent, url=url, token=token, ca=ca)
     print(f"enrolled as {identity.collector}; start it with: forestall agent run")
 
 

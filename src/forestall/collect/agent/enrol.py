@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from forestall import __version__
 from forestall.collect.agent.identity import FILE, Identity, read_identity, write_identity
-from forestall.collect.agent.sending import NEW_KEY, trust
+from forestall.collect.agent.sending import NEW_KEY, say_failure
+from forestall.collect.agent.settings import read_settings
+from forestall.collect.agent.way_out import proxy_for, read_ca, say_proxy, trust
 from forestall.collect.reach import is_global
 from forestall.kernel.errors import Trouble
 
@@ -57,12 +59,15 @@ def guess_kind(root: Path = Path("/")) -> str:
     return "workstation" if case in LAPTOPS_DESKTOPS and desktop else "server"
 
 
-def enrol(directory: Path, *, url: str, token: str) -> Identity:
-    """Make a key, hand its public half and the token to the server, keep who we are.
+def enrol(directory: Path, *, url: str, token: str, ca: Path | None = None) -> Identity:
+    """Make a key, hand its public half and the token to the server, keep who we are. `ca`: a file (PEM) with
+    the authority of the server's certificate, where the machine does not know it.
 
     Raises Trouble with what the server said, or that it does not answer, or is not safe to talk to.
     """
-    _check_address(url)
+    authority = read_ca(ca) if ca is not None else ""
+    proxy = proxy_for(url, own=str(read_settings(directory).get("proxy", "")))
+    _check_address(url, proxied=proxy is not None)
     key = Ed25519PrivateKey.generate()
     body = {
         "token": token,
@@ -75,17 +80,29 @@ def enrol(directory: Path, *, url: str, token: str) -> Identity:
     }
     try:
         answer = httpx.post(
-            f"{url.rstrip('/')}/agent/v1/enrol", json=body, timeout=ANSWER_S, trust_env=False, verify=trust()
+            f"{url.rstrip('/')}/agent/v1/enrol",
+            json=body,
+            timeout=ANSWER_S,
+            trust_env=False,
+            verify=trust(authority),
+            proxy=proxy,
         )
         said = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        why = say_failure(error) if isinstance(error, httpx.HTTPError) and proxy else str(error)
         raise Trouble(
-            f"{url} does not answer as a Forestall server: {error}", "Check the address."
+            f"{url} does not answer as a Forestall server{say_proxy(proxy)}: {why}",
+            "Check the address; for a certificate of your own authority give --ca FILE.",
         ) from error
     if answer.status_code != httpx.codes.OK:
         raise Trouble(str(said.get("title", answer.text)), str(said.get("detail", "Make a new token.")))
     identity = Identity(
-        said["collector"], said["client"], said["asset"], url.rstrip("/"), key.private_bytes_raw().hex()
+        said["collector"],
+        said["client"],
+        said["asset"],
+        url.rstrip("/"),
+        key.private_bytes_raw().hex(),
+        ca=authority,
     )
     if is_enrolled(directory) and read_identity(directory).client != identity.client:
         # what waits was seen for another client: it is never sent as this one's
@@ -95,7 +112,7 @@ def enrol(directory: Path, *, url: str, token: str) -> Identity:
     return identity
 
 
-def _check_address(url: str) -> None:
+def _check_address(url: str, *, proxied: bool) -> None:
     """What is seen of a machine does not cross the Internet unencrypted."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -104,6 +121,8 @@ def _check_address(url: str) -> None:
         )
     if parts.scheme == "https":
         return
+    if proxied:
+        raise Trouble(f"{url} is not encrypted, and a proxy would read it", "Use its https:// address.")
     try:
         found = {str(entry[4][0]).split("%")[0] for entry in socket.getaddrinfo(parts.hostname, None)}
     except OSError as error:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from forestall.collect.agent.spool import sync_directory
 from forestall.kernel.errors import Trouble
+from forestall.kernel.locking import lock_file
 
 FILE = "identity.json"
 MASKING_FILE = "masking.key"
@@ -21,7 +22,8 @@ MASKING_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled agent. `key` is the ed25519 seed in hexadecimal, used since `key_since_s` (1970)."""
+    """An enrolled agent. `key` is the ed25519 seed in hexadecimal, used since `key_since_s` (1970);
+    `ca` are further authorities (PEM) that may vouch for the server."""
 
     collector: str
     client: str
@@ -29,6 +31,7 @@ class Identity:
     url: str
     key: str = field(repr=False)
     key_since_s: float = field(default_factory=time.time)
+    ca: str = field(default="", repr=False)
 
     @property
     def private_key(self) -> Ed25519PrivateKey:
@@ -81,19 +84,12 @@ def masking_key(directory: Path) -> bytes:
 
 def lock_directory(directory: Path) -> IO[str]:
     """Hold the directory for this process. Raises Trouble when another agent runs in it."""
-    file = (directory / LOCK_FILE).open("a+")
     try:
-        import fcntl
-    except ImportError:  # Windows: the service manager starts one
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_file(directory / LOCK_FILE)
     except BlockingIOError as error:
-        file.close()
         raise Trouble(
             f"another agent runs in {directory}", "Stop it first: one agent looks at a machine."
         ) from error
-    return file
 
 
 def _write(path: Path, data: bytes) -> None:

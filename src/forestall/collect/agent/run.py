@@ -9,7 +9,6 @@ import logging
 import signal
 import threading
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ from forestall.collect.agent.looking import Looks
 from forestall.collect.agent.packing import pack
 from forestall.collect.agent.seen import Heap, Seen
 from forestall.collect.agent.sending import Sender, Work
+from forestall.collect.agent.settings import SETTINGS, read_settings
 from forestall.collect.agent.spool import Spool
-from forestall.collect.asking import Asker, ProbeOrder
+from forestall.collect.asking import Asker, Keeper, ProbeOrder
 from forestall.collect.masking import Masker
 from forestall.collect.reach import Reach, of_collector
+from forestall.collect.remembering import Memory
 from forestall.collect.viewing import Reading
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import LogRecord, Observations, Outcome, Sample, Snapshot
@@ -38,7 +39,7 @@ OWN_EVERY_S = 30.0
 STOP_S = 3.0
 SAME_AGAIN_MS = 600_000
 LOG_CHARS_MAX = 4 << 20
-SETTINGS = "agent.toml"
+REMEMBERED = "remembered.json"
 
 log = logging.getLogger("agent")
 
@@ -49,7 +50,7 @@ class Agent:
     def __init__(self, directory: Path) -> None:
         self.identity: Identity = read_identity(directory)
         self._lock = lock_directory(directory)
-        own = _read_settings(directory)
+        own = read_settings(directory)
         self.spool = Spool(directory / "spool", now_ms=_now_ms())
         self._masker = Masker(masking_key(directory))
         try:
@@ -64,9 +65,15 @@ class Agent:
         self._spooling = threading.Lock()
         self._sent_snapshots: dict[str, tuple[bytes, int]] = {}
         self._process = psutil.Process()
-        self._asker = Asker([], self._reach([]), self._take_outcome)
+        keeper = Keeper(Memory(directory / REMEMBERED), self._masker)
+        self._asker = Asker([], self._reach([]), self._take_outcome, keeper=keeper)
         self._sender = Sender(
-            self.identity, self.spool, directory=directory, tell=self._tell, work=self._take_work
+            self.identity,
+            self.spool,
+            directory=directory,
+            tell=self._tell,
+            work=self._take_work,
+            proxy=str(own.get("proxy", "")),
         )
 
     async def run(self) -> None:
@@ -176,7 +183,10 @@ async def run_agent(directory: Path) -> None:
     """Run until SIGTERM or SIGINT. Raises Trouble when this machine is not enrolled."""
     agent = Agent(directory)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is how Windows asks a program to end
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
         try:
             loop.add_signal_handler(number, agent.stop.set)
         except NotImplementedError:  # Windows
@@ -205,15 +215,6 @@ def _read_memory(data: bytes) -> dict[str, dict[str, Any]]:
 
 def _write_memory(memory: dict[str, Any]) -> bytes:
     return msgspec.json.encode(memory)
-
-
-def _read_settings(directory: Path) -> dict[str, Any]:
-    """The agent's own settings, made on its machine: `[look.log_files] more = […]`, `plugins = "/…"`."""
-    path = directory / SETTINGS
-    try:
-        return tomllib.loads(path.read_text()) if path.exists() else {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise Trouble(f"{path} cannot be read: {error}", "Mend it or remove it.") from error
 
 
 def _now_ms() -> int:

@@ -8,14 +8,11 @@ import contextlib
 import json
 import logging
 import random
-import ssl
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from functools import cache
 from pathlib import Path
 
-import certifi
 import httpx
 import msgspec
 
@@ -23,6 +20,7 @@ from forestall import __version__
 from forestall.collect.agent.identity import Identity, new_key, read_identity, write_identity
 from forestall.collect.agent.sign import GOOD_FOR_MS, sign
 from forestall.collect.agent.spool import Spool
+from forestall.collect.agent.way_out import proxy_for, say_proxy, trust
 from forestall.collect.asking import ProbeOrder
 from forestall.kernel.observations import LogRecord
 
@@ -48,16 +46,9 @@ class Work(msgspec.Struct, frozen=True):
     now: dict[str, int] = {}
 
 
-@cache
-def trust() -> ssl.SSLContext:
-    """What this machine trusts, and the well-known authorities."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
 class Sender:
-    """Sends what the spool holds and fetches work. `tell` hands on what the server refused."""
+    """Sends what the spool holds and fetches work. `tell` hands on what the server refused; `proxy` is the
+    agent's own setting. Raises Trouble for a wrong proxy or authority."""
 
     def __init__(
         self,
@@ -67,6 +58,7 @@ class Sender:
         directory: Path,
         tell: Callable[[LogRecord], None],
         work: Callable[[Work], None],
+        proxy: str = "",
     ) -> None:
         self.identity = identity
         self.something = asyncio.Event()
@@ -74,13 +66,16 @@ class Sender:
         self._directory = directory
         self._tell = tell
         self._work = work
+        self._proxy = proxy_for(identity.url, own=proxy)
         self._said = ""
         self._clock_off_ms = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, or cancelled."""
         async with (
-            httpx.AsyncClient(timeout=ANSWER_S, trust_env=False, verify=trust()) as http,
+            httpx.AsyncClient(
+                timeout=ANSWER_S, trust_env=False, verify=trust(self.identity.ca), proxy=self._proxy
+            ) as http,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(self._send(http, stop))
@@ -107,7 +102,7 @@ class Sender:
         try:
             answer = await self._request(http, "POST", "/agent/v1/observations", body)
         except httpx.HTTPError as error:
-            self._say(f"{self.identity.url} does not answer: {type(error).__name__}")
+            self._say(f"{self.identity.url} does not answer{say_proxy(self._proxy)}: {say_failure(error)}")
             return PAUSE_FIRST_S
         text = answer.text[:SAID_MAX_CHARS]
         if answer.is_success:
@@ -206,6 +201,16 @@ class Sender:
         elif self._said and not text:
             log.warning("%s takes what is sent again", self.identity.url)
         self._said = text
+
+
+def say_failure(error: httpx.HTTPError) -> str:
+    """What went wrong on the way, without addresses that may hold a password."""
+    text = str(error)
+    if isinstance(error, httpx.ProxyError) and "407" in text:
+        return "the proxy asks for a name and a password, or does not take those that it got"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not trusted; for an authority of your own enrol with --ca FILE"
+    return type(error).__name__
 
 
 def _detail(answer: httpx.Response) -> str:
