@@ -23,7 +23,7 @@ OUTPUT_MAX_BYTES = 4 << 20
 ERRORS_MAX_BYTES = 4096
 SNAPSHOT_MAX_CHARS = 1 << 20
 PIECE_BYTES = 64 << 10
-NO_WINDOW = 0x0800_0000  # CREATE_NO_WINDOW of CreateProcess
+NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # it is there on Windows alone
 _OF_WINDOWS = (
     "SYSTEMROOT WINDIR SYSTEMDRIVE TEMP TMP PROGRAMDATA ALLUSERSPROFILE PROGRAMFILES PROGRAMFILES(X86) "
     "PROGRAMW6432 COMMONPROGRAMFILES USERPROFILE COMPUTERNAME PATHEXT NUMBER_OF_PROCESSORS"
@@ -86,7 +86,7 @@ def run_bytes(
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
                 env=_environment(sys.platform), start_new_session=True,
-                creationflags=NO_WINDOW if sys.platform == "win32" else 0,
+                creationflags=NO_WINDOW,
             )  # fmt: skip
         except FileNotFoundError:
             raise NotHere(f"{command[0]} is not installed") from None
