@@ -10,11 +10,16 @@ stand on what is rare: words and addresses.
 `fsync_after_insert`: what was acknowledged survives a power cut. Skip indexes are built by merges, not by
 inserts (client.py): parts that are not merged yet are small.
 
+The value of a sample is kept as a whole number and its decimal digits (kernel.decimals): half the size of a
+binary fraction. `value` puts it together again.
+
 Reasons with figures: docs/decisions/0006-log-layout.md
 """
 
+from forestall.kernel.decimals import BITS
+
 DATABASE = "forestall"
-VERSION = 2
+VERSION = 3
 REMEMBERED_INSERTS = 10_000
 SHAPE, SOURCE, HOST = 1, 2, 3  # kinds of entries of the vocabulary
 BUCKET = "toStartOfTenMinutes(at)"  # within it, lines alike lie together
@@ -86,7 +91,9 @@ CREATE = (
         metric LowCardinality(String) CODEC(ZSTD(1)),
         item LowCardinality(String) CODEC(ZSTD(1)),
         at DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-        value Float64 CODEC(Delta(8), ZSTD(1))
+        whole Int64 CODEC(Delta(8), T64, ZSTD(1)),
+        digits UInt8 CODEC(ZSTD(1)),
+        value Float64 ALIAS if(digits = {BITS}, reinterpretAsFloat64(whole), whole / intExp10(digits))
     ) ENGINE = MergeTree PARTITION BY toDate(at) ORDER BY (client, asset, metric, item, at)
     SETTINGS {_KEEP}, {_PIECES}""",
     # For people with a ClickHouse client; the product reads `logs`.

@@ -93,7 +93,10 @@ class Engine:
         from chdb import session
 
         # Limits of the whole process are options of the path; limits of one query are settings of a session.
-        where = f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={memory_bytes // 8}"
+        where = (
+            f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={memory_bytes // 8}"
+            f"&index_uncompressed_cache_size={memory_bytes // 16}"
+        )
         self._pool: SimpleQueue[Any] = SimpleQueue()
         for _ in range(SESSIONS):
             one: Any = session.Session(where)  # type: ignore[no-untyped-call]

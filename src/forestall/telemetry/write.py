@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forestall.kernel.columns import I64, LogColumns, SampleColumns
+from forestall.kernel.decimals import split
+from forestall.kernel.grouping import group
 from forestall.kernel.shapes import UNSHAPED, encode, scan
 from forestall.telemetry import native
 from forestall.telemetry.client import Store
@@ -105,18 +107,25 @@ def _or_zeros(column: npt.NDArray[Any] | None, count: int, kind: type[Any]) -> n
 
 
 def _sample_block(columns: SampleColumns, rows: npt.NDArray[np.intp] | None) -> list[native.Column]:
-    def part(column: npt.NDArray[np.generic]) -> memoryview:
-        return native.fixed(column if rows is None else column[rows])
+    def part(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return column if rows is None else column[rows]
 
-    def names(column: pa.Array) -> bytes:
-        coded = native.dictionary(column)
-        return native.low_cardinality(coded if rows is None else coded.take(pa.array(rows)))
-
+    metric, item = (
+        coded if rows is None else coded.take(pa.array(rows))
+        for coded in (native.dictionary(columns.metric), native.dictionary(columns.item))
+    )
+    asset, value = part(columns.asset), np.ascontiguousarray(part(columns.value), np.float64)
+    series = group(asset)[1]
+    for name in (metric, item):
+        if len(name.dictionary) > 1:
+            series = group(series * len(name.dictionary) + name.indices.to_numpy(zero_copy_only=False))[1]
+    whole, digits = split(value, code=series, groups=int(series.max()) + 1)
     return [
-        ("client", "UInt64", part(columns.client)),
-        ("asset", "UInt64", part(columns.asset)),
-        ("metric", "LowCardinality(String)", names(columns.metric)),
-        ("item", "LowCardinality(String)", names(columns.item)),
-        ("at", _TIME, part(np.clip(columns.at_ms, 0, LAST_MS))),
-        ("value", "Float64", part(columns.value)),
+        ("client", "UInt64", native.fixed(part(columns.client))),
+        ("asset", "UInt64", native.fixed(asset)),
+        ("metric", "LowCardinality(String)", native.low_cardinality(metric)),
+        ("item", "LowCardinality(String)", native.low_cardinality(item)),
+        ("at", _TIME, native.fixed(part(np.clip(columns.at_ms, 0, LAST_MS)))),
+        ("whole", "Int64", native.fixed(whole)),
+        ("digits", "UInt8", native.fixed(digits)),
     ]
