@@ -141,7 +141,9 @@ def test_the_page_shows_reason_evidence_and_the_changes_before_it():
         Version.objects.create(
             client=asset.client, asset=asset, kind="sshd_config", number=n, seen_at=START,
             captured_at=START + timedelta(minutes=n),
-            content=Content.objects.create(client=asset.client, digest=bytes([n]), size_bytes=1, compressed=b""),
+            content=Content.objects.create(
+                client=asset.client, digest=bytes([n]), size_bytes=1, compressed=b""
+            ),
         )
         for n in range(2)
     ]  # fmt: skip

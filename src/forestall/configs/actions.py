@@ -19,6 +19,7 @@ from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import Snapshot
 
 BECAUSE_MAX_CHARS = 300
+CONFIRMED_AT_ONCE = 200
 
 __all__ = ["Stored", "drop_baseline", "name_baseline", "store_snapshot", "store_snapshots", "text_of"]
 
@@ -32,65 +33,98 @@ class Stored:
     refusal: Refusal | None = None
 
 
+Place = tuple[str, str, str]  # client, asset, kind
+
+
 def store_snapshots(taken: Sequence[tuple[str, str, Snapshot]], *, now: datetime) -> list[Stored]:
-    """Keep captures (client, asset, snapshot) in one transaction: all of them, or none to be tried again."""
+    """Keep captures (client, asset, snapshot) in one transaction: all of them, or none to be tried again.
+
+    The same again changes nothing; one that was refused or cut is never a version. An older capture than the
+    newest version (it came late) confirms or is left; it never rewrites history.
+    """
+    stored = []
     with transaction.atomic():
-        return [store_snapshot(client, asset, snapshot, now=now) for client, asset, snapshot in taken]
+        held = _held({(client, asset, snapshot.kind) for client, asset, snapshot in taken})
+        assets = {asset for _, asset, _ in taken}
+        refused = set(Refusal.objects.filter(asset__in=assets).values_list("client", "asset", "kind"))
+        confirmed: dict[str, Version] = {}
+        for client, asset, snapshot in taken:
+            at, place = min(from_ms(snapshot.at_ms), now), (client, asset, snapshot.kind)
+            if snapshot.problem:
+                stored.append(_refuse(place, snapshot.problem, at))
+                refused.add(place)
+                continue
+            if place in refused:
+                Refusal.objects.filter(asset=asset, kind=snapshot.kind, at__lte=at).delete()
+            one = _store(held, place, snapshot, at=at, now=now)
+            if one.version is not None and one.version.seen_at < at:
+                one.version.seen_at = at
+                confirmed[one.version.pk] = one.version
+            stored.append(one)
+        Version.objects.bulk_update(confirmed.values(), ["seen_at"], batch_size=CONFIRMED_AT_ONCE)
+    return stored
 
 
 def store_snapshot(client: str, asset: str, snapshot: Snapshot, *, now: datetime) -> Stored:
-    """Keep a capture. The same again changes nothing; one that was refused or cut is never a version.
-
-    An older capture than the newest version (it came late) confirms or is left; it never rewrites history.
-    """
-    at = min(from_ms(snapshot.at_ms), now)
-    with transaction.atomic():
-        if snapshot.problem:
-            refusal, _ = Refusal.objects.update_or_create(
-                client_id=client,
-                asset_id=asset,
-                kind=snapshot.kind,
-                defaults={"problem": snapshot.problem, "at": at},
-            )
-            return Stored(None, refusal=refusal)
-        Refusal.objects.filter(asset=asset, kind=snapshot.kind, at__lte=at).delete()
-        held = (
-            Configuration.objects.select_for_update(of=("self",))
-            .select_related("newest__content")
-            .filter(client=client, asset=asset, kind=snapshot.kind)
-            .first()
-        )
-        newest = held.newest if held is not None else None
-        data = snapshot.text.encode()
-        digest = digest_of(data)
-        if newest is not None and bytes(newest.content.digest) == digest:
-            if at > newest.seen_at:
-                Version.objects.filter(pk=newest.pk).update(seen_at=at)
-            return Stored(newest)
-        if newest is not None and at <= newest.seen_at:
-            return Stored(newest)
-        chain = chain_of(newest.content) if newest is not None else []
-        version = Version.objects.create(
-            client_id=client,
-            asset_id=asset,
-            kind=snapshot.kind,
-            title=snapshot.title or snapshot.kind,
-            number=newest.number + 1 if newest else 1,
-            content=_keep(client, data, digest, newest=newest.content if newest else None, chain=chain),
-            captured_at=at,
-            seen_at=at,
-        )
-        _point_at(held, version, now)
-        change = None
-        if newest is not None:
-            said = describe(chain[-1].text.decode(), snapshot.text)
-            change = _change(newest, version, said, signed_in=snapshot.signed_in, now=now)
-    return Stored(version, change)
+    """Keep one capture."""
+    return store_snapshots([(client, asset, snapshot)], now=now)[0]
 
 
-def _point_at(held: Configuration | None, version: Version, now: datetime) -> None:
+def _held(places: set[Place]) -> dict[Place, Configuration]:
+    """The configurations of these places, with their newest versions, locked. Their texts are not read."""
+    rows = (
+        Configuration.objects.select_for_update(of=("self",))
+        .select_related("newest__content")
+        .defer("newest__content__compressed", "judged")
+        .filter(asset__in={asset for _, asset, _ in places}, kind__in={kind for _, _, kind in places})
+        .order_by("pk")
+    )
+    found = {(row.client_id, row.asset_id, row.kind): row for row in rows}
+    return {place: row for place, row in found.items() if place in places}
+
+
+def _refuse(place: Place, problem: str, at: datetime) -> Stored:
+    client, asset, kind = place
+    refusal, _ = Refusal.objects.update_or_create(
+        client_id=client, asset_id=asset, kind=kind, defaults={"problem": problem, "at": at}
+    )
+    return Stored(None, refusal=refusal)
+
+
+def _store(
+    held: dict[Place, Configuration], place: Place, snapshot: Snapshot, *, at: datetime, now: datetime
+) -> Stored:
+    """A version when the text is another one; the newest version, as it is known so far, when it is not."""
+    client, asset, kind = place
+    known = held.get(place)
+    newest = known.newest if known is not None else None
+    data = snapshot.text.encode()
+    digest = digest_of(data)
+    if newest is not None and bytes(newest.content.digest) == digest:
+        return Stored(newest)
+    if newest is not None and at <= newest.seen_at:
+        return Stored(newest)
+    chain = chain_of(newest.content) if newest is not None else []
+    version = Version.objects.create(
+        client_id=client,
+        asset_id=asset,
+        kind=kind,
+        title=snapshot.title or kind,
+        number=newest.number + 1 if newest else 1,
+        content=_keep(client, data, digest, newest=newest.content if newest else None, chain=chain),
+        captured_at=at,
+        seen_at=at,
+    )
+    held[place] = _point_at(known, version, now)
+    if newest is None:
+        return Stored(version)
+    said = describe(chain[-1].text.decode(), snapshot.text)
+    return Stored(version, _change(newest, version, said, signed_in=snapshot.signed_in, now=now))
+
+
+def _point_at(held: Configuration | None, version: Version, now: datetime) -> Configuration:
     if held is None:
-        Configuration.objects.create(
+        return Configuration.objects.create(
             client_id=version.client_id,
             asset_id=version.asset_id,
             kind=version.kind,
@@ -98,8 +132,9 @@ def _point_at(held: Configuration | None, version: Version, now: datetime) -> No
             newest=version,
             touched_at=now,
         )
-    else:
-        Configuration.objects.filter(pk=held.pk).update(newest=version, title=version.title, touched_at=now)
+    held.newest, held.title, held.touched_at = version, version.title, now
+    Configuration.objects.filter(pk=held.pk).update(newest=version, title=version.title, touched_at=now)
+    return held
 
 
 def _keep(

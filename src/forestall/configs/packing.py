@@ -1,9 +1,9 @@
 """How a text is packed with an older one of its own as dictionary, and which older one that is. Pure.
 
-Contents of one configuration stand in runs of RUN. The first of a run stands for itself; the one at place n
-is packed against the one at place n & (n - 1) (its lowest bit cleared), as skip-deltas are. So a text is never
-more than BASES_MOST bases away from one that stands for itself, and half of all texts differ from their base
-by one change only. Figures: docs/decisions/0013-configurations.md.
+Contents of one configuration stand in runs of RUN. The first of a run stands for itself; every other is
+packed against the one whose place is its own without the lowest octal digit that is not 0: 13 (octal 15)
+against 8, 8 against 0. So no text is more than BASES_MOST bases away from one that stands for itself, and
+most differ from their base by a few changes. Figures: docs/decisions/0013-configurations.md.
 """
 
 import hashlib
@@ -12,7 +12,8 @@ import zstandard
 
 LEVEL = 9
 RUN = 64
-BASES_MOST = 6  # bits of RUN - 1
+DIGIT_BITS = 3
+BASES_MOST = 2  # octal digits of RUN - 1
 WORTH_SHARE = 2  # packed against a base it must take less than its run's first one divided by this
 
 
@@ -23,7 +24,10 @@ def digest_of(data: bytes) -> bytes:
 
 def base_place(place: int) -> int:
     """The place of the text that the one at `place` (1 to RUN - 1) is packed against."""
-    return place & (place - 1)
+    digit = (1 << DIGIT_BITS) - 1
+    while not place & digit:
+        digit <<= DIGIT_BITS
+    return place & ~digit
 
 
 def pack(data: bytes, base: bytes = b"") -> bytes:
