@@ -1,9 +1,12 @@
 """What a probe is handed and what it gives back; `collect.asking` turns the two into an Outcome."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from forestall.collect.masking import Masker
+from forestall.collect.remembering import Memory
 from forestall.kernel.observations import ANSWER_MAX_CHARS, Snapshot
 
 
@@ -19,7 +22,8 @@ class Number(NamedTuple):
 class Question:
     """One run of a probe. `settings` come from SPEC.read; `timeout_s` is what the whole run may take, and
     the caller ends it then: a probe needs no timeouts of its own. `credential` is what the order brought to
-    sign in with, empty when it brought none (fields by kind: `kernel.credentials`).
+    sign in with, empty when it brought none (fields by kind: `kernel.credentials`). `memory` is what whoever
+    asks remembers from run to run, `masker` hides secrets in texts with its key.
 
     `phase` is what the probe is doing, so that a run that takes too long can say at what it stood.
     """
@@ -30,6 +34,8 @@ class Question:
     timeout_s: float
     phase: str = ""
     credential: Mapping[str, str] = field(default_factory=dict, repr=False)
+    memory: Memory = field(default_factory=Memory)
+    masker: Masker = field(default_factory=lambda: Masker(secrets.token_bytes(32)), repr=False)
 
     def doing(self, what: str) -> None:
         """From here on the probe waits for this (`connecting to 10.0.0.5:80`)."""

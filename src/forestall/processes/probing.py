@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from forestall.collect.asking import Asker, ProbeOrder
+from forestall.collect.asking import Asker, Keeper, ProbeOrder
 from forestall.collect.reach import of_server
 from forestall.intake.values import QueueFull
 from forestall.kernel.observations import Observations, Outcome
@@ -35,6 +35,7 @@ class Probing:
         feed: Feed,
         load_orders: Callable[[], list[dict[str, Any]]],
         load_now: Callable[[], dict[str, int]] = dict,
+        keeper: Keeper | None = None,
     ) -> None:
         self._feed = feed
         self._load_orders = load_orders
@@ -42,7 +43,7 @@ class Probing:
         self._client_of: dict[str, str] = {}
         self._waiting: deque[tuple[ProbeOrder, Outcome]] = deque()
         self._dropped = 0
-        self.asker = Asker([], of_server(), self.take)
+        self.asker = Asker([], of_server(), self.take, keeper=keeper)
 
     @property
     def lost(self) -> int:

@@ -38,6 +38,9 @@ class Watch:
 
     def __init__(self, found: Installation) -> None:
         from forestall.alerts.reader import StoreReader
+        from forestall.collect.asking import Keeper
+        from forestall.collect.masking import Masker
+        from forestall.collect.remembering import Memory
         from forestall.estate.enrolment import server_asked_now, server_orders
         from forestall.estate.first_use import itself
         from forestall.estate.tenancy import system_scope
@@ -76,6 +79,7 @@ class Watch:
             self.feeder.feed,
             lambda: _in_database(server_orders),
             lambda: _in_database(server_asked_now),
+            Keeper(Memory(found.data.root / "remembered.json"), Masker(found.data.key("masking"))),
         )
         jobs = list(JOBS)
         if found.config.backup.directory:
