@@ -1,0 +1,47 @@
+"""Kills roles of a running installation with SIGKILL, in random order and at random moments of their lives."""
+
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+
+import psutil
+
+from e2e.installation import Installation, poll
+
+ROLES = ("watch", "store", "web")
+BACK_S = 60.0
+
+
+def process_of(up: Installation, role: str) -> int:
+    """The process of a role, from its very beginning; 0 while there is none."""
+    with suppress(psutil.Error):
+        for child in psutil.Process(up.process.pid).children():
+            with suppress(psutil.Error):
+                if child.cmdline()[-2:] == ["forestall.processes.role", role]:
+                    return child.pid
+    return 0
+
+
+def works(up: Installation, role: str) -> bool:
+    """Whether the process that runs now has given a sign of life."""
+    return (pid := process_of(up, role)) != 0 and int(up.role(role).get("pid", -1)) == pid
+
+
+def kill_at_random(up: Installation, dice: random.Random, *, kills: int, pause_s: float = 1.5) -> dict[str, int]:
+    """`kills` times: a role at random, three times of four one that works, else one wherever it is in its
+    start. How often each was killed."""
+    killed = dict.fromkeys(ROLES, 0)
+    for _ in range(kills):
+        role = dice.choice(ROLES)
+        if dice.random() < 0.75:
+            poll(lambda role=role: works(up, role), within_s=BACK_S, what=f"{role} works", every_s=0.05)
+            time.sleep(dice.uniform(0, pause_s))
+        pid = poll(
+            lambda role=role: process_of(up, role), within_s=BACK_S, what=f"a process of {role}", every_s=0.05
+        )
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        killed[role] += 1
+    return killed
