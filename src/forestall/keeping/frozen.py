@@ -142,9 +142,14 @@ def _tables_by_name(store: Store) -> dict[str, Path]:
 
 
 def _is_wanted(part: Path, key: str, since: date | None) -> bool:
-    """Whether a part is young enough. What is not partitioned by day is always taken."""
-    found = _DAY_ID.fullmatch(part.name.split("_")[0])
-    if since is None or found is None or ("toDate(" not in key and "toYYYYMMDD(" not in key):
+    """Whether a part is young enough. What is partitioned neither by day nor by month is always taken."""
+    name = part.name.split("_")[0]
+    if since is None:
+        return True
+    if "toYYYYMM(" in key:
+        return not re.fullmatch(r"\d{6}", name) or int(name) >= since.year * 100 + since.month
+    found = _DAY_ID.fullmatch(name)
+    if found is None or ("toDate(" not in key and "toYYYYMMDD(" not in key):
         return True
     return date(int(found[1]), int(found[2]), int(found[3])) >= since
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from forestall.kernel.decimals import BITS
 from forestall.telemetry.client import Store
 from forestall.telemetry.schema import DATABASE
 from forestall.telemetry.scope import Clients, sql_of
@@ -19,7 +20,7 @@ GAP_FACTOR = 3  # points further apart than so many usual distances have a gap b
 # What is not a number (a device's NaN) has no place in a chart.
 _SPAN = (
     "at >= fromUnixTimestamp64Milli({from:Int64}) AND at < fromUnixTimestamp64Milli({to:Int64})"
-    " AND isFinite(value)"
+    f" AND (digits != {BITS} OR isFinite(value))"
 )
 
 

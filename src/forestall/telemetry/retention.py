@@ -1,13 +1,16 @@
-"""How long telemetry is kept: whole days are dropped when no client needs them, else a client's own part.
+"""How long telemetry is kept: whole partitions (days of logs, months of samples, UTC) are dropped when no
+client needs them, else a client's own part.
 
-A term counts whole days (UTC), so that what is kept is never less than promised and a day's part is written
-anew at most once for each different term. A mutation names the day (partition) that it rewrites, and a run
-makes at most `rewrites_max` of them, the oldest days first: the rest waits for the next run. What is held
-(`Held`) stays, whatever its term.
+A term counts whole partitions, so that what is kept is never less than promised and a partition is written
+anew at most once for each different term. A mutation names the partition that it rewrites, and a run makes at
+most `rewrites_max` of them, the oldest first: the rest waits for the next run. What is held (`Held`) stays,
+whatever its term.
 """
 
 import time
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from forestall.telemetry.client import Store
@@ -57,8 +60,8 @@ def apply(
     """
     removed = {}
     for place, table in enumerate(TABLES):
-        terms = {client: _day(now_ms - kept[place] * DAY_MS) for client, kept in keep.items()}
-        usual = _day(now_ms - default[place] * DAY_MS)
+        terms = {client: _start(table, now_ms - kept[place] * DAY_MS) for client, kept in keep.items()}
+        usual = _start(table, now_ms - default[place] * DAY_MS)
         removed[table] = _remove(
             store, table, terms, usual, _widened(holds), wait_s=wait_s, rewrites_max=rewrites_max
         )
@@ -75,25 +78,25 @@ def _remove(
     wait_s: float,
     rewrites_max: int,
 ) -> int:
-    """`terms`, `usual`: before which instant (ms, the start of a day) a client's rows go."""
+    """`terms`, `usual`: before which instant (ms, the start of a partition) a client's rows go."""
     if _is_rewriting(store, table):
         return 0  # what an earlier call began is not done yet
-    # the shortest term stands by itself, so that days after it are not even looked at
+    # the shortest term stands by itself, so that what comes after it is not even looked at
     shortest = max([usual, *terms.values()])
     expired = (
         f"at < fromUnixTimestamp64Milli({int(shortest)})"
         f" AND at < fromUnixTimestamp64Milli({_term(terms, usual)}){_not_held(holds)}"
     )
     found = store.select(
-        f"SELECT _partition_id, toUnixTimestamp(toDate(min(at))) * 1000, count() FROM {DATABASE}.{table}"
+        f"SELECT _partition_id, toUnixTimestamp64Milli(min(at)), count() FROM {DATABASE}.{table}"
         f" WHERE {expired} GROUP BY _partition_id ORDER BY 2",
         timeout_s=QUERY_S,
     )
     removed = rewrites = 0
     longest = min([usual, *terms.values()])
-    for identifier, day, count in found:
-        partition, start_ms = str(int(identifier)), int(day)
-        end_ms = start_ms + DAY_MS
+    for identifier, oldest_ms, count in found:
+        partition, start_ms = str(int(identifier)), _start(table, int(oldest_ms))
+        end_ms = start_ms + _width(table, start_ms)
         if end_ms <= longest and not any(one.from_ms < end_ms and start_ms < one.to_ms for one in holds):
             store.command(f"ALTER TABLE {DATABASE}.{table} DROP PARTITION ID '{partition}'")
         elif rewrites < rewrites_max:
@@ -135,8 +138,20 @@ def _not_held(holds: Sequence[Held]) -> str:
     return f" AND NOT ({' OR '.join(parts)})" if parts else ""
 
 
-def _day(at_ms: int) -> int:
-    return max(0, at_ms // DAY_MS * DAY_MS)
+def _start(table: str, at_ms: int) -> int:
+    """Where the partition of an instant begins."""
+    day_ms = max(0, at_ms // DAY_MS * DAY_MS)
+    return day_ms if table == "logs" else day_ms - (_date(day_ms).day - 1) * DAY_MS
+
+
+def _width(table: str, start_ms: int) -> int:
+    """How long a partition is."""
+    day = _date(start_ms)
+    return DAY_MS if table == "logs" else monthrange(day.year, day.month)[1] * DAY_MS
+
+
+def _date(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def _term(terms: Mapping[int, int], usual: int) -> str:
