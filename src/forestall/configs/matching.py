@@ -22,6 +22,7 @@ WORDS_MAX = 10
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
 # What could match beyond the end of a line, or is about the text as a whole: then line by line.
 _BEYOND = re.compile(r"\\[^.+*?()|{}\[\]^$/\-dwbB]|\[\^|\(\?|\[\[|\n")
+_ABOUT_TEXT = re.compile(r"\\[Az]|\(\?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Matcher:
         if needle.mode == "re":
             self._pattern = f"(?im){text}"
             self._by_line = bool(_BEYOND.search(text))
+            self._about_text = bool(_ABOUT_TEXT.search(text))
             self._check()
         elif needle.mode == "starts":
             self._words = text.lower().encode().split()
@@ -62,11 +64,7 @@ class Matcher:
     def match(self, texts: Sequence[bytes]) -> list[bool]:
         """Which of these texts (UTF-8) have a line like that."""
         if self.mode == "re":
-            column = pa.array(texts, pa.string())
-            if not self._by_line:
-                hit: list[bool] = pc.match_substring_regex(column, self._pattern).to_pylist()
-                return hit
-            return self._match_lines(column)
+            return self._match_pattern(pa.array(texts, pa.string()))
         if self.mode == "starts":
             return [bool(self._start_lines(low, most=1)) for low in map(bytes.lower, texts)]
         first = self._words[0]
@@ -116,6 +114,19 @@ class Matcher:
                 break
             at = low.find(first, end)
         return found
+
+    def _match_pattern(self, column: pa.Array) -> list[bool]:
+        """A line that is like the pattern is also found in the text as a whole, unless the pattern is about
+        the text's own beginning or end; what is found there may reach over several lines."""
+        if self._by_line and self._about_text:
+            return self._match_lines(column)
+        hit: list[bool] = pc.match_substring_regex(column, self._pattern).to_pylist()
+        if self._by_line and any(hit):
+            picked = [number for number, one in enumerate(hit) if one]
+            sure = self._match_lines(column.take(pa.array(picked)))
+            for number, one in zip(picked, sure, strict=True):
+                hit[number] = one
+        return hit
 
     def _match_lines(self, column: pa.Array) -> list[bool]:
         lists = pc.split_pattern(column, "\n")

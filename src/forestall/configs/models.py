@@ -47,7 +47,7 @@ class Version(Identified):
 
 class Configuration(models.Model):
     """What is captured of an asset under one `kind`: its newest version, and the one that a person named its
-    baseline. `judged` is what the spec said of the newest one (see `judging.Verdicts`); `touched_at` moves
+    baseline. `judged` is what the spec said of the newest one (processes.judging_texts); `touched_at` moves
     with everything that makes it worth judging again."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from forestall.judge.marked import Mistakes, PackMistake, PackMistakes
 from forestall.judge.pack import read_pack
+from forestall.judge.reading_texts import level_words
 from forestall.judge.reasons import say_span, say_value
 from forestall.judge.rules import KINDS, Level, Look, Op, Pack, Rule
 from forestall.judge.values import State
@@ -60,6 +61,11 @@ def say_level(rule: Rule, level: Level) -> str:
             return f"{name} when one of {', '.join(rule.items)} changes"
         case Look.CAPTURE:
             return f"{name} when the capture of {', '.join(rule.items)} is refused or cut"
+        case Look.BASELINE:
+            return f"{name} when one of {', '.join(rule.items)} is not like its baseline"
+        case Look.CONFIGURATION:
+            said = level_words(rule.demand) if rule.demand else ""
+            return f"{name} when of {', '.join(rule.items)} {said}"
     conditions = []
     if level.has_limit:
         word = {Op.ABOVE: "is above", Op.BELOW: "is below", Op.EQUALS: "is", Op.RISES: "rises by"}[rule.op]

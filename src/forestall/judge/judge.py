@@ -18,12 +18,14 @@ from forestall.judge.metrics import find_metric
 from forestall.judge.rules import Book
 from forestall.judge.samples import SampleJudge
 from forestall.judge.silence import Silence
+from forestall.judge.texts import JudgedResult, TextJudge
 from forestall.judge.transitions import NO_LONGER, Estate
 from forestall.judge.values import (
     JudgedAsset,
     JudgedCapture,
     JudgedChange,
     JudgedOutcome,
+    JudgedText,
     OpenFinding,
     State,
     Transition,
@@ -50,6 +52,7 @@ class Judge:
         self.silence = Silence(self.estate)
         self.logs = LogJudge(self.estate)
         self.changes = ChangeJudge(self.estate)
+        self.texts = TextJudge(self.estate)
         self.open: dict[str, Transition] = {}  # place → the transition into the state that it is in
         self.forgot_ms = 0  # when series that no longer come were last dropped
         self._asked: dict[str, bool] = {}
@@ -73,6 +76,7 @@ class Judge:
         taken += self.silence.change_assets(before, changed, now_ms)
         self.logs.change_assets(before, changed, now_ms)
         self.changes.change_assets(changed)
+        self.texts.change_assets(changed)
         self._keep(taken)
         names = {before[number].id for number in changed if number in before}
         return taken + self._end_orphans(names, now_ms)
@@ -157,6 +161,11 @@ class Judge:
     def observe_refusals(self, captures: Iterable[JudgedCapture]) -> list[Transition]:
         """Judge captures: refused or cut ones are findings, a whole one (`problem` "") ends them."""
         return self._keep(self.changes.observe_captures(captures))
+
+    def observe_text(self, text: JudgedText) -> tuple[list[Transition], JudgedResult]:
+        """Judge the text of a configuration; what the spec says of it, for people to read."""
+        taken, result = self.texts.observe(text)
+        return self._keep(taken), result
 
     def observe_heard(
         self, asset: int, what: str = "asset", name: str = "", *, at_ms: int

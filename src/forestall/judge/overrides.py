@@ -10,6 +10,7 @@ from typing import Any
 
 from forestall.judge.marked import Mistakes, PackMistakes, mark_plain
 from forestall.judge.reading import read_rule, suggest
+from forestall.judge.reading_texts import TEXT_KEYS
 from forestall.judge.rules import Book, Rule
 from forestall.judge.values import RuleOverride
 from forestall.kernel.errors import Trouble
@@ -28,6 +29,7 @@ MAY_OVERRIDE = (
     "tells",
     "off",
     "first",
+    *TEXT_KEYS,
 )
 BREADTH = {"client": 0, "site": 1, "asset": 2}
 

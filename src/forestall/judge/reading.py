@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from forestall.judge.contradictions import note_contradictions
 from forestall.judge.marked import Marked, Mistakes, words_of
 from forestall.judge.metrics import UNITS, Metric, find_metric, similar_metric
+from forestall.judge.reading_texts import TEXT_KEYS, read_demand
 from forestall.judge.rules import GRADES, Level, Look, Op, Rule
 from forestall.judge.units import read_amount, read_duration_ms
 from forestall.judge.values import State
@@ -26,6 +27,9 @@ RULE_KEYS = (
     "expected",
     "change",
     "capture",
+    "configuration",
+    "baseline",
+    *TEXT_KEYS,
     "drifting",
     "out_of_spec",
     "breaking",
@@ -46,6 +50,8 @@ LEVEL_KEYS: Mapping[Look, tuple[str, ...]] = {
     Look.LOG: ("at_least", "within", "tells"),
     Look.CHANGE: ("tells",),
     Look.CAPTURE: ("tells",),
+    Look.CONFIGURATION: ("tells",),
+    Look.BASELINE: ("tells",),
     Look.EXPECTED: (),
 }
 OPS = {"above": Op.ABOVE, "below": Op.BELOW, "equals": Op.EQUALS, "rises_by": Op.RISES}
@@ -104,6 +110,8 @@ class _RuleReader:
             Look.EXPECTED: self._expected,
             Look.CHANGE: self._change,
             Look.CAPTURE: self._change,
+            Look.CONFIGURATION: self._configuration,
+            Look.BASELINE: self._change,
         }
         particulars = kinds[look](look)
         rule_items = particulars.pop("items", None) or self._globs("item", ("*",))
@@ -135,7 +143,8 @@ class _RuleReader:
         self.mistakes.add(
             self.at,
             f"the rule {self.name} looks at {said}",
-            "Keep exactly one of `look_at`, `log`, `expected`, `change`, `capture`.",
+            "Keep exactly one of `look_at`, `log`, `expected`, `change`, `capture`, `configuration`, "
+            "`baseline`.",
         )
         return None
 
@@ -297,6 +306,12 @@ class _RuleReader:
             self.mistakes.add(self.at, f"a `{look.value}` rule has one state", "Keep one of the states.")
         ends = self._duration(self.table, "ends_after", 86_400_000)
         return {"items": globs, "levels": tuple(levels), "ends_after_ms": ends}
+
+    def _configuration(self, look: Look) -> dict[str, Any]:
+        return self._change(look) | {
+            "demand": read_demand(self.table, self.at, self.mistakes),
+            "tags": self._globs("tags", ()),
+        }
 
     # parts
 

@@ -6,6 +6,7 @@ from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from forestall.judge.compliance import Demand
 from forestall.judge.values import State
 
 # The asset kinds of the estate (a unit test holds the two lists together; the judge imports no tables).
@@ -41,6 +42,8 @@ class Look(StrEnum):
     EXPECTED = "expected"
     CHANGE = "change"
     CAPTURE = "capture"
+    CONFIGURATION = "configuration"
+    BASELINE = "baseline"
 
 
 class Op(IntEnum):
@@ -96,6 +99,8 @@ class Rule:
     sources: tuple[str, ...] = ()
     severity: int = 7
     cause: str = ""
+    demand: Demand | None = None
+    tags: tuple[str, ...] = ()
     off: bool = False
     written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # for overrides
 

@@ -15,6 +15,9 @@ from forestall.judge.logs import LogLife
 from forestall.judge.rows import ITEM_BITS
 from forestall.judge.samples import SampleJudge
 from forestall.judge.silence import NEVER_MS, Watched
+from forestall.judge.texts import HeldText
+from forestall.judge.texts import Key as TextKey
+from forestall.judge.texts import Place as TextPlace
 from forestall.judge.values import Transition
 from forestall.kernel.errors import Trouble
 
@@ -65,6 +68,8 @@ class Saved(msgspec.Struct):
     logs: list[tuple[LogKey, LogLife]]
     changes: list[tuple[ChangeKey, Held]]
     open: list[Transition]
+    texts: list[tuple[TextKey, HeldText]] = []
+    texts_judged: list[tuple[TextPlace, str]] = []
 
 
 def save(judge: "Judge") -> bytes:
@@ -86,6 +91,8 @@ def save(judge: "Judge") -> bytes:
             logs=list(judge.logs.lives.items()),
             changes=list(judge.changes.held.items()),
             open=list(judge.open.values()),
+            texts=list(judge.texts.held.items()),
+            texts_judged=list(judge.texts.judged.items()),
         )
     )
 
@@ -140,6 +147,11 @@ def restore(judge: "Judge", data: bytes) -> dict[str, Transition]:
     for change_key, held in saved.changes:
         if change_key[1] in judge.estate.rules_of(change_key[0]):
             judge.changes.held[change_key] = held
+    for text_key, held_text in saved.texts:
+        if text_key[1] in judge.estate.rules_of(text_key[0]):
+            judge.texts.held[text_key] = held_text
+    judged = judge.texts.judged
+    judged |= {place: said for place, said in saved.texts_judged if place[0] in judge.estate.assets}
     return {one.place: one for one in saved.open}
 
 
@@ -251,4 +263,5 @@ def held_places(judge: "Judge") -> set[str]:
             found.add((one.key[0], one.key[1], one.key[3]))
     found |= {(asset, rule, "") for (asset, rule), life in judge.logs.lives.items() if life.state}
     found |= {key for key, change in judge.changes.held.items() if change.open.concern}
+    found |= set(judge.texts.held)
     return {f"{assets[asset].id}/{rule}/{item}" for asset, rule, item in found if asset in assets}

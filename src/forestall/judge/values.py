@@ -98,6 +98,7 @@ class JudgedAsset:
     created_at_ms: int = 0
     expects: tuple[Expected, ...] = ()
     overrides: tuple[RuleOverride, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,24 @@ class JudgedCapture:
     kind: str
     at_ms: int
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedText:
+    """The newest version of a configuration. `content` and `baseline` name texts (any digest; `baseline` ""
+    when none was named); `drift` says in a few words what is different from the baseline. `at_ms`: since when
+    it is so as far as is known: the capture, or the instant when the spec or the baseline changed."""
+
+    asset: int
+    kind: str
+    at_ms: int
+    text: str
+    content: str
+    version: int
+    title: str = ""
+    baseline: str = ""
+    baseline_version: int = 0
+    drift: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

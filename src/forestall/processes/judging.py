@@ -15,7 +15,7 @@ from forestall.alerts.models import Window
 from forestall.configs.actions import store_snapshots
 from forestall.estate.credentials import note_uses
 from forestall.estate.enrolment import SERVER
-from forestall.estate.models import Asset, Collector, Probe
+from forestall.estate.models import Asset, Collector, Probe, Tag
 from forestall.estate.tenancy import system_scope
 from forestall.findings.models import OPEN, Finding
 from forestall.findings.queries import load_overrides
@@ -38,6 +38,7 @@ from forestall.kernel.columns import SampleColumns
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.kernel.observations import Sample
+from forestall.processes.judging_texts import TextsToJudge
 from forestall.processes.road import Road
 
 ESTATE_EVERY_MS = 5_000
@@ -71,6 +72,7 @@ class Judging:
         self._judged: Decoded | None = None
         self._estate_ms = 0
         self._begun = False
+        self._texts = TextsToJudge(judge)
         self._signing_in: frozenset[str] = frozenset()  # probes with a credential
         self._uses: dict[tuple[str, str], int] = {}
         self.turned_at = time.monotonic()
@@ -139,6 +141,8 @@ class Judging:
             self.heard_jobs.pop(name, None)
         self._observe_itself(now_ms)
         self._waiting += self._judge.tick(now_ms)
+        with _database():
+            self._waiting += self._texts.judge_some(now_ms)
         self._apply()
         with _database():
             self._road.tick(now=self._clock.now())
@@ -221,6 +225,8 @@ class Judging:
         self._itself = itself.number if itself else 0
         self._itself_client = to_number(itself.client) if itself else 0
         self._waiting += self._judge.set_estate(assets, now_ms=now_ms)
+        with _database():
+            self._texts.look(now_ms)
 
     def _note_uses(self) -> None:
         """Count who signed in with which credential."""
@@ -277,6 +283,9 @@ def load_judged_assets(jobs: Sequence[tuple[str, int]] = JOBS) -> list[JudgedAss
         )
     for beat in Heartbeat.objects.of(SCOPE):
         expects.setdefault(beat.asset_id, []).extend(expect_heartbeat(beat))
+    tags: dict[str, list[str]] = {}
+    for tagged, name in Tag.objects.of(SCOPE).exclude(assets=None).values_list("assets", "name"):
+        tags.setdefault(tagged, []).append(name)
     judged = []
     for asset in Asset.objects.of(SCOPE).filter(archived_at=None):
         own = list(expects.get(asset.pk, ()))
@@ -292,6 +301,7 @@ def load_judged_assets(jobs: Sequence[tuple[str, int]] = JOBS) -> list[JudgedAss
                 created_at_ms=to_ms(asset.created_at),
                 expects=tuple(own),
                 overrides=overrides.get(asset.pk, ()),
+                tags=tuple(sorted(tags.get(asset.pk, ()))),
             )
         )
     return judged
