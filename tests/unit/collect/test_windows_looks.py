@@ -26,6 +26,9 @@ from forestall.collect.host.windows import (
 from forestall.collect.masking import Masker
 from forestall.collect.platforms import decoding, windows
 from forestall.collect.viewing import NotHere, Reading
+from forestall.judge.pack import load_packs
+from forestall.judge.rules import Look
+from forestall.judge.shelf import builtin_packs
 from unit.collect.platform_player import Player, view_of
 
 NOW_MS = 1_795_000_000_000  # November 2026
@@ -333,3 +336,31 @@ def test_every_look_at_windows_asks_only_what_is_listed() -> None:
             assert balanced.count(opening) == balanced.count(closing), question
         verbs = set(re.findall(r"\b(Set|Remove|New|Stop|Start|Invoke|Add|Clear)-\w+", command[-1]))
         assert verbs <= {"New"} and "Invoke-" not in command[-1], question
+
+
+def test_the_packs_know_recorded_events_in_any_language() -> None:
+    book = load_packs(builtin_packs())
+    rules = [
+        rule for pack in book.packs if pack.name == "windows-server" for rule in pack.rules
+        if rule.look is Look.LOG
+    ]  # fmt: skip
+    view = view_of("windows", events(System="events-system-de.xml", Security="events-security-en.xml"))
+    matched = {
+        record.attrs["event_id"]: {
+            rule.name
+            for rule in rules
+            if record.source in rule.sources and record.severity <= rule.severity
+            and re.search(rule.pattern, record.message)
+        }
+        for record in event_log.look(view).logs
+    }  # fmt: skip
+    assert matched == {
+        "41": {"windows-stopped-unexpectedly"},
+        "7034": {"windows-services-crash"},
+        "7": {"windows-disk-failing"},
+        "1074": set(),
+        "7036": set(),
+        "4625": {"windows-sign-in-failures"},
+        "4740": {"windows-account-locked"},
+        "1102": {"windows-log-cleared"},
+    }
