@@ -57,6 +57,7 @@ class Client(Identified):
     timezone = models.CharField(max_length=64, default="UTC")
     keep_logs_days = models.PositiveIntegerField(null=True, blank=True)
     keep_samples_days = models.PositiveIntegerField(null=True, blank=True)
+    login_names = models.JSONField(default=list, blank=True)  # accounts on its machines that are ours alone
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True)
 
@@ -260,6 +261,7 @@ class Person(AbstractBaseUser):
     all_clients = models.BooleanField(default=False)
     clients = models.ManyToManyField(Client, blank=True, related_name="people")
     is_active = models.BooleanField(default=True)
+    login_names = models.JSONField(default=list, blank=True)  # as whom they sign in to clients' machines
     joined_at = models.DateTimeField(auto_now_add=True)
 
     objects = PersonManager()
