@@ -53,7 +53,9 @@ def parts_of(scope: str) -> str:
 _PIECES = "merge_max_block_size = 65536, merge_max_block_size_bytes = 67108864"
 _KEEP = (
     f"non_replicated_deduplication_window = {REMEMBERED_INSERTS},"
-    " fsync_after_insert = 1, fsync_part_directory = 1"
+    " fsync_after_insert = 1, fsync_part_directory = 1,"
+    # the parts that a merge replaces go at once (chdb has no old_parts_lifetime), so it must be on the disk
+    " min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1"
 )
 CREATE = (
     f"CREATE DATABASE IF NOT EXISTS {DATABASE}",

@@ -10,6 +10,7 @@ import base64
 import gzip
 import hmac
 import logging
+import os
 import re
 import signal
 import socket
@@ -19,7 +20,7 @@ import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -29,6 +30,7 @@ import lz4.frame
 import zstandard
 
 from forestall.kernel.errors import Trouble
+from forestall.telemetry.durable import Dangling, Inserts, mend
 from forestall.telemetry.merging import Merging
 from forestall.telemetry.schema import DATABASE
 from forestall.telemetry.screen import DATABASE_OF_FILES, refusal
@@ -72,6 +74,9 @@ INSERT_HEAD = re.compile(rb"(?is)^\s*INSERT\s+INTO\s[^\n]+?\sFORMAT\s+\w+\s*$")
 FORMAT = re.compile(r"(?is)\bFORMAT\s+(\w+)\s*;?\s*$")
 SETTINGS_CLAUSE = re.compile(r"(?is)\bSETTINGS\s+\w+\s*=[^()]*$")
 SELECTS = re.compile(r"(?is)[\s(]*(SELECT|WITH)\b")
+CHANGES_TABLES = re.compile(r"(?is)^\s*(CREATE|ALTER|DROP|RENAME|EXCHANGE|TRUNCATE)\b")
+TABLE = re.compile(rf"`?(?:{DATABASE}`?\.`?)?(\w+)`?\b")
+EXIT_HALF_DONE = 3
 LOGS = re.compile(rf"`?(?:{DATABASE}`?\.`?)?logs\b")
 SETTING_MAX_CHARS = 500
 log = logging.getLogger("store")
@@ -92,6 +97,10 @@ class Engine:
     def __init__(self, path: Path, memory_bytes: int) -> None:
         from chdb import session
 
+        for what in mend(path):
+            log.warning("%s", what)
+        self._inserts = Inserts(path)
+        self._places: dict[str, Path] = {}
         # Limits of the whole process are options of the path; limits of one query are settings of a session.
         where = (
             f"{path}?max_server_memory_usage={memory_bytes}&mark_cache_size={memory_bytes // 8}"
@@ -166,18 +175,37 @@ class Engine:
                 sql = _with_settings(sql, settings)
             params = {name[6:]: value for name, value in query.items() if name.startswith("param_")}
             answer = one.query(sql, kind, params=params or None)
+            if CHANGES_TABLES.match(sql):
+                self._inserts.sync_tables()
             return answer.bytes() or b"", {"X-ClickHouse-Format": kind}
 
     def _insert(
         self, one: Any, found: re.Match[str], body: bytes, settings: dict[str, str]
     ) -> tuple[bytes, dict[str, str]]:
         into = _with_settings(f"INSERT INTO {found['into']}", settings)
-        with one.send_insert(into, found["format"]) as stream:
-            stream.append(body)
-            written = stream.finish().rows_written
+        table = TABLE.match(found["into"])
+        with ExitStack() as around:
+            if "insert_deduplication_token" in settings and table and (place := self._place(one, table[1])):
+                around.enter_context(self._inserts.noted(table[1], place))
+            with one.send_insert(into, found["format"]) as stream:
+                stream.append(body)
+                written = stream.finish().rows_written
         if LOGS.match(found["into"]):
             self.merging.inserted(int(written))
         return b"", {"X-ClickHouse-Summary": f'{{"written_rows":"{written}"}}'}
+
+    def _place(self, one: Any, table: str) -> Path | None:
+        """Where the files of a table are."""
+        place = self._places.get(table)
+        if place is None or not place.is_dir():
+            asked = (
+                f"SELECT data_paths[1] FROM system.tables WHERE database = '{DATABASE}' AND name = '{table}'"
+            )
+            said = str(one.query(asked, "TSVRaw").bytes().decode() or "").strip()
+            if not said:
+                return None
+            place = self._places[table] = Path(said)
+        return place
 
 
 def _quoted(text: str) -> str:
@@ -276,6 +304,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(400, f"bad request: {error}".encode(), {"X-ClickHouse-Exception-Code": "62"})
         except (ConnectionError, TimeoutError):
             self.close_connection = True
+        except Dangling as error:
+            log.critical("the store ends, to begin again from what is on the disk: %s", error)
+            os._exit(EXIT_HALF_DONE)
         except Exception as error:
             # chdb raises RuntimeError with ClickHouse's text; whatever it is, the caller must hear it
             code = re.search(r"Code: (\d+)", str(error))
