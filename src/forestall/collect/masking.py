@@ -75,7 +75,8 @@ _ANYWHERE = (
     r"(?P<before>)(?P<value>\*[0-9A-F]{40}\b)",
 )
 _KINDS = (
-    r"(?:(?:\d{1,2}|sha\d*|md5|sha-\d+|aes|des|3des|encrypted|hashed|plain|cleartext|ascii|hex|ro|rw|0x)"
+    r"(?:(?:\d{1,2}|sha\d*|md5|sha-\d+|aes|des|3des|encrypted|hashed|plain|cleartext|ascii|hex|ro|rw|0x|enc"
+    r"|hash|cipher|ciphertext|plaintext|simple|local|remote|auth-pass|manager|operator)"
     r"[ \t]+){0,4}"
 )
 _SPACED = (

@@ -12,9 +12,11 @@ _CODES = re.compile(
     r"\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|\x1b[@-Z\\^_=>78]"
 )
 _NEXT_LINE = re.compile(r"\x1bE")
+_ERASE = re.compile(r"\x1b\[0?K")  # to the end of the line
+_BACK = re.compile(r"\x1b\[(\d{0,3})D")
+_ERASED = "\x0e"
 _CONTROL = re.compile(r"[\x00-\x07\x0b-\x0c\x0e-\x1a\x1c-\x1f\x7f]")
 LINES_MAX = 200_000
-TAIL_LINES = 6  # an end mark is looked for in so many last lines: some devices write a line after it
 HEAD_LINES = 4  # a refusal stands in the first lines
 VARIES = "‹secret›"
 
@@ -34,15 +36,18 @@ class Cleaned:
 
 def plain_text(data: str) -> str:
     """Text as a terminal shows it: codes left out, what was typed over gone, lines ended by one newline."""
-    text = _CODES.sub("", _NEXT_LINE.sub("\n", data)).replace("\r\n", "\n").replace("\r\r\n", "\n")
-    if "\r" in text or "\b" in text:
+    text = data.replace(_ERASED, "").replace("\r\r\n", "\n").replace("\r\n", "\n")
+    if "\x1b" in text:
+        text = _ERASE.sub(_ERASED, _NEXT_LINE.sub("\n", text))
+        text = _CODES.sub("", _BACK.sub(lambda found: "\b" * int(found[1] or 1), text))
+    if "\r" in text or "\b" in text or _ERASED in text:
         text = "\n".join(_typed_over(line) for line in text.split("\n"))
     return _CONTROL.sub("", text)
 
 
 def _typed_over(line: str) -> str:
     """A line in which the carriage went back."""
-    if "\r" not in line and "\b" not in line:
+    if "\r" not in line and "\b" not in line and _ERASED not in line:
         return line
     shown: list[str] = []
     place = 0
@@ -51,6 +56,8 @@ def _typed_over(line: str) -> str:
             place = 0
         elif letter == "\b":
             place = max(0, place - 1)
+        elif letter == _ERASED:
+            del shown[place:]
         else:
             shown[place : place + 1] = [letter]
             place += 1
@@ -110,11 +117,10 @@ def _refusal(lines: Sequence[str], command: Command, recipe: Recipe) -> str:
 def _cut(lines: Sequence[str], command: Command, recipe: Recipe) -> str:
     if command.complete is None:
         return ""
-    tail = [line for line in lines if line.strip()][-TAIL_LINES:]
-    if any(recipe.matches(command.complete, line) for line in tail):
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if recipe.matches(command.complete, last):
         return ""
-    last = tail[-1].strip()[:60] if tail else ""
-    shown = _SECRETIVE.sub("…", last)
+    shown = _SECRETIVE.sub("…", last[:60])
     return f"{command.run!r} was cut short: its {len(lines)} lines have no end mark (the last is {shown!r})"
 
 
@@ -158,7 +164,7 @@ def _mask_lines(lines: Sequence[str], recipe: Recipe, masker: Masker) -> list[st
 def _marked(masker: Masker, *, varies: bool) -> Callable[[re.Match[str]], str]:
     def replace(found: re.Match[str]) -> str:
         value = found["secret"]
-        if not value or "‹secret" in value:
+        if not value or "‹" in value or "›" in value:  # a mark, or a part of one
             return found[0]
         start, stop = found.start("secret") - found.start(), found.end("secret") - found.start()
         quote = value[0] if len(value) > 2 and value[0] == value[-1] and value[0] in "\"'" else ""

@@ -2,7 +2,7 @@
 
 A recipe reads: its commands begin with a word of READING and hold no word of FORBIDDEN, so that a capture
 changes nothing on a device whatever a recipe says. Patterns are looked for in single lines, cut to
-LINE_MAX_CHARS, and none may repeat a repetition: no line can hold up a capture. See docs/howto/device-recipe.md.
+LINE_MAX_CHARS, and none may repeat a repetition: no line can hold up a capture. docs/howto/device-recipe.md.
 """
 
 import re
@@ -35,8 +35,8 @@ PREPARING = (
 )  # fmt: skip
 _FORBIDDEN_WORDS = (
     "configure write copy reload delete erase clear reset format install upgrade downgrade "
-    "rollback commit set unset edit execute exec shutdown reboot restart halt poweroff boot tftp ftp scp debug "
-    "no remove rm mv cp dd tee chmod chown kill sh bash python perl eval sudo su import add move rename "
+    "rollback commit set unset edit execute exec shutdown reboot restart halt poweroff boot tftp ftp scp "
+    "debug no remove rm mv cp dd tee chmod chown kill sh bash python perl eval sudo su import add move rename "
     "disable enable clish request start stop wipe factory-reset flush replace del append change"
 )
 FORBIDDEN = frozenset(_FORBIDDEN_WORDS.split())
@@ -48,8 +48,8 @@ Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line with a secret in the group `secret`; what stands around it stays. `varies`: the device writes the
-    same secret otherwise each time, so its mark says nothing. `within` … `until`: only between such lines."""
+    """A line with a secret in the group `secret`; what stands around it stays. `varies`: the device writes
+    the same secret otherwise each time, so its mark says nothing. `within` … `until`: only between such lines."""
 
     line: Pattern
     varies: bool = False
@@ -68,7 +68,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A reading command and the snapshot that its output becomes.
 
-    `begins`: lines before the first match are no part of it. `complete`: one of the last lines must match.
+    `begins`: lines before the first match are no part of it. `complete`: the last line must match.
     `keep`: only matching lines are kept (what `show version` says between the uptimes). `optional`: a device
     that does not know it is no problem. `sorted`: the order of the lines means nothing.
     """
