@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from estate_factories import EVERYTHING, START, make_asset, scope_for
+from estate_factories import EVERYTHING, START, make_asset, make_client, scope_for
 from forestall.configs import queries
 from forestall.configs.actions import Stored, store_snapshot, text_of
 from forestall.configs.models import Change, Content, Refusal, Version
@@ -175,9 +175,14 @@ def test_which_version_was_in_force_and_how_two_differ() -> None:
     assert early is None
     first, _, last = Version.objects.filter(asset=asset).order_by("number")
     both = queries.compare(scope, last.pk, other=first.pk)
-    assert both is not None and [(row.kind, row.text) for row in both] == [("-", "a"), ("+", "c")]
+    assert both is not None and [(row.kind, row.text) for row in both.rows] == [("-", "a"), ("+", "c")]
     alone = queries.compare(scope, first.pk)
-    assert alone is not None and [(row.kind, row.text) for row in alone] == [("+", "a")]
+    assert alone is not None and [(row.kind, row.text) for row in alone.rows] == [("+", "a")]
     elsewhere = make_asset(asset.client)
     stranger = capture(elsewhere, "a\n").version
-    assert stranger is not None and queries.compare(scope, last.pk, other=stranger.pk) is None
+    assert stranger is not None
+    across = queries.compare(scope, last.pk, other=stranger.pk)
+    assert across is not None and across.before == stranger
+    assert queries.compare(scope_for(make_client()), last.pk, other=stranger.pk) is None
+    foreign = capture(make_asset(), "a\n").version
+    assert foreign is not None and queries.compare(scope, last.pk, other=foreign.pk) is None

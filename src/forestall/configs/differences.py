@@ -8,6 +8,7 @@ from dataclasses import dataclass
 SHOWN_MAX = 3
 LINE_MAX_CHARS = 90
 CONTEXT = 3
+WHOLE = 1 << 30  # lines around each part: nothing is left out
 # Beyond this the part between the first and the last changed line is shown as replaced.
 LINES_MAX = 6_000
 # Pairs of equal lines, as in a list of blanks: 500,000 of them take 40 s, unless frequent lines are left out
@@ -19,12 +20,13 @@ Operation = tuple[str, int, int, int, int]  # as difflib's get_opcodes has it
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a difference: `kind` is "=", "+", "-" or "…" (lines left out)."""
+    """A line of a difference: `kind` is "=", "+", "-" or "…" (lines left out; it goes on under `heading`)."""
 
     kind: str
     old: int | None
     new: int | None
     text: str
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def rows(old: str, new: str, *, context: int = CONTEXT) -> Iterator[Row]:
             yield from (Row("-", n + 1, None, before[n]) for n in range(low, high))
             yield from (Row("+", None, n + 1, after[n]) for n in range(low_new, high_new))
             continue
-        head = context if place else 0
+        head = context if place or context == WHOLE else 0
         tail = context if place < len(operations) - 1 else 0
         for n in range(low, high):
             if n - low < head or high - n <= tail:

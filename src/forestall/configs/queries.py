@@ -1,10 +1,12 @@
 """Every read of configurations. The first parameter is the scope."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
 
-from forestall.configs.differences import Row, rows
+from forestall.configs.comparing import compare_texts
+from forestall.configs.differences import Row
 from forestall.configs.models import Change, Configuration, Refusal, Version
 from forestall.configs.texts import text_of
 from forestall.estate.tenancy import Scope
@@ -45,19 +47,61 @@ def version_at(scope: Scope, *, asset: str, kind: str, at: datetime) -> Version 
     return found.select_related("content").order_by("-captured_at").first()
 
 
-def compare(scope: Scope, identifier: str, *, other: str = "") -> list[Row] | None:
-    """What a version has that another of the same configuration has not (`other`; else the one before it),
-    line by line. None when one of the two is not there; a first version is compared with an empty text."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two versions, of one configuration or of two; `before` None: there is none before the first."""
+
+    before: Version | None
+    after: Version
+    rows: list[Row]
+
+
+def compare(scope: Scope, identifier: str, *, other: str = "", folded: bool = True) -> Compared | None:
+    """What a version has that another has not (`other`, of any asset; else the one before it), line by line.
+    None when one of the two is not there; a first version is compared with an empty text."""
     version = find_version(scope, identifier)
     if version is None:
         return None
+    if other:
+        before = find_version(scope, other)
+        if before is None:
+            return None
+    else:
+        same = Version.objects.of(scope).filter(asset=version.asset_id, kind=version.kind)
+        earlier = same.filter(captured_at__lt=version.captured_at).select_related("content", "asset")
+        before = earlier.order_by("-captured_at").first()
+    found = compare_texts(text_of(before) if before else "", text_of(version), folded=folded)
+    return Compared(before, version, found)
+
+
+def neighbours(scope: Scope, version: Version) -> tuple[Version | None, Version | None]:
+    """The versions of the same configuration before and after one."""
     same = Version.objects.of(scope).filter(asset=version.asset_id, kind=version.kind)
-    same = same.select_related("content")
-    if not other:
-        before = same.filter(number__lt=version.number).order_by("-captured_at").first()
-        return list(rows(text_of(before) if before else "", text_of(version)))
-    before = same.filter(pk=other).first()
-    return None if before is None else list(rows(text_of(before), text_of(version)))
+    before = same.filter(captured_at__lt=version.captured_at).order_by("-captured_at").first()
+    after = same.filter(captured_at__gt=version.captured_at).order_by("captured_at").first()
+    return before, after
+
+
+def alike(scope: Scope, version: Version) -> list[Version]:
+    """The newest versions of the same kind of configuration of the client's other assets of that kind."""
+    held = Configuration.objects.of(scope).filter(
+        client=version.client_id, kind=version.kind, asset__kind=version.asset.kind, asset__archived_at=None
+    )
+    held = held.exclude(asset=version.asset_id).select_related("newest__asset").order_by("asset__name")
+    return [one.newest for one in held[:PAGE_MAX]]
+
+
+def list_configurations(
+    scope: Scope, *, client: str = "", asset: str = "", most: int = PAGE_MAX
+) -> list[Configuration]:
+    """What is captured, by asset and title, with what the spec says of it."""
+    held = Configuration.objects.of(scope).filter(asset__archived_at=None)
+    if client:
+        held = held.filter(client=client)
+    if asset:
+        held = held.filter(asset=asset)
+    held = held.select_related("asset", "newest", "baseline").order_by("asset__name", "title", "kind")
+    return list(held[:most])
 
 
 def find_version(scope: Scope, identifier: str) -> Version | None:
@@ -107,7 +151,7 @@ def difference(scope: Scope, change: Change) -> list[Row]:
     """What a change did, line by line."""
     if not scope.sees(change.client_id):
         return []
-    return list(rows(text_of(change.before), text_of(change.after)))
+    return compare_texts(text_of(change.before), text_of(change.after))
 
 
 def list_refusals(scope: Scope, *, asset: str = "") -> list[Refusal]:

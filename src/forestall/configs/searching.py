@@ -14,10 +14,10 @@ from typing import Any
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from forestall.configs.matching import Matcher, Needle
-from forestall.configs.models import Configuration, Content, Version
+from forestall.configs.models import Configuration, Version
 from forestall.configs.texts import read_texts
 from forestall.estate.tenancy import Scope
-from forestall.kernel.sections import read_sections
+from forestall.kernel.sections import read_sections, split_lines
 
 SEARCH_MOST_S = 6.0
 CONFIGURATIONS_MAX = 200_000
@@ -25,6 +25,8 @@ PAGE = 50
 LINES_OF_ONE = 6
 CONTEXT = 2
 BATCH = 256
+DEVICES_MAX = 1_000
+LINES_OF_A_DEVICE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +206,19 @@ def _lines(matcher: Matcher, text: bytes) -> list[Line]:
     return found
 
 
+def lines_of_devices(scope: Scope, needle: Needle, where: Where) -> list[tuple[Place, list[str]]]:
+    """What each configuration says: its lines that are like the needle, at most LINES_OF_A_DEVICE. At most
+    DEVICES_MAX of them; raises Trouble for a needle that cannot be read."""
+    matcher = Matcher(needle)
+    places = list_places(scope, where)[:DEVICES_MAX]
+    said: dict[int, list[str]] = {}
+    for key, text in read_texts([one.content for one in places]):
+        numbers = matcher.lines(text, most=LINES_OF_A_DEVICE)
+        lines = split_lines(text.decode())
+        said[key] = [lines[number].strip() for number in numbers if number < len(lines)]
+    return [(one, said[one.content]) for one in places if one.content in said]
+
+
 def list_kinds(scope: Scope) -> list[str]:
     """The kinds of configurations that are captured."""
     return sorted(Configuration.objects.of(scope).values_list("kind", flat=True).distinct()[:500])
-
-
-def count_contents(scope: Scope) -> int:
-    """How many different texts are kept."""
-    return Content.objects.of(scope).count()

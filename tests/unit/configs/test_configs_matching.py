@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forestall.configs.matching import NEEDLE_MAX_CHARS, Matcher, Mode, Needle
@@ -42,6 +42,7 @@ needles = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(needles, st.lists(texts, max_size=5))
 def test_many_texts_at_once_say_what_each_line_says(needle: Needle, given_texts: list[str]) -> None:
     matcher = Matcher(needle)

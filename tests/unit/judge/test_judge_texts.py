@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_world import BOOK, DAY, MINUTE, START, asset, book_of, judge_of
 
@@ -247,6 +247,7 @@ def test_what_was_judged_is_remembered_over_a_restart_and_judged_again_when_the_
     assert gone == [] and again.texts.judged == {}
 
 
+@settings(deadline=None)
 @given(st.text(), st.sampled_from([one for pack in BOOK.packs for one in pack.rules if one.demand]))
 def test_any_text_gets_a_verdict(content: str, rule: Any) -> None:
     verdict = check_text(rule.demand, ReadText(content))

@@ -36,12 +36,13 @@ class SnapshotText(SnapshotOut):
 
 
 class RowOut(Schema):
-    """A line of a difference: `kind` is "=", "+", "-" or "…" (lines left out)."""
+    """A line of a difference: `kind` is "=", "+", "-" or "…" (lines left out; it goes on under `heading`)."""
 
     kind: str
     old: int | None
     new: int | None
     text: str
+    heading: str = ""
 
 
 class ChangeOut(Schema):
@@ -113,11 +114,11 @@ def get_snapshot(request: HttpRequest, snapshot: str) -> Any:
 
 @router.get("/snapshots/{snapshot}/difference", auth=READ, response=list[RowOut])
 def compare(request: HttpRequest, snapshot: str, with_: str = Query("", alias="with")) -> Any:
-    """What is different from another version of the same configuration (`with`; else the one before)."""
-    rows = queries.compare(seen_by(request), snapshot, other=with_)
-    if rows is None:
+    """What is different from another version, of any asset (`with`; else the one before)."""
+    found = queries.compare(seen_by(request), snapshot, other=with_)
+    if found is None:
         raise Http404
-    return rows
+    return found.rows
 
 
 @router.get("/changes", auth=READ, response=Listed[ChangeOut])
