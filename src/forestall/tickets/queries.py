@@ -13,6 +13,7 @@ from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
 from forestall.findings.models import Finding
 from forestall.kernel.cursors import Page, cut, read_cursor
+from forestall.tickets.before import Before, self_repair_of
 from forestall.tickets.models import Effort, Entry, Ticket
 
 PAGE_MOST = 200
@@ -23,13 +24,15 @@ CHANGES_WITHIN = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class TicketPage:
-    """One ticket with its reason, its evidence, the changes before it and its timeline (oldest first)."""
+    """One ticket with its reason, its evidence, the changes before it, what nobody of ours accounts for
+    (`before`), and its timeline (oldest first)."""
 
     ticket: Ticket
     alerts: list[Alert]
     findings: list[Finding]
     evidence: list[Evidence]
     changes: list[Change]
+    before: Before
     timeline: list[Entry]
     effort: list[Effort]
     spent: timedelta
@@ -111,6 +114,7 @@ def page_of(scope: Scope, ticket: str, *, now: datetime) -> TicketPage:
             .order_by("sealed_at", "pk")
         ),
         changes=changes_before(scope, row),
+        before=self_repair_of(scope, row),
         timeline=list(seen(Entry, scope).filter(ticket=row).order_by("at", "pk")[:TIMELINE_MOST]),
         effort=effort,
         spent=sum(((one.ended_at or now) - one.started_at for one in effort), timedelta()),

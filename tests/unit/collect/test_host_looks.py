@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from forestall.collect.agent.looking import Looks
-from forestall.collect.host.everywhere import etc_files
+from forestall.collect.host.everywhere import etc_files, start
 from forestall.collect.host.linux import accounts, restart, sockets, time_offset, updates
 from forestall.collect.host.linux.disk_health import arrays
 from forestall.collect.masking import Masker
@@ -207,3 +207,18 @@ async def test_a_look_that_hangs_holds_up_nobody() -> None:
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(ValueError, match="no look 'nosuch'"):
         Looks(Masker(b"k"), kept={}, settings={"nosuch": {}})
+
+
+def test_a_restart_names_who_was_signed_in_before_it(tmp_path: Path) -> None:
+    def seen(kept: dict[str, object], boot_id: str, people: list[str]) -> Reading:
+        put(tmp_path, **{"proc__sys__kernel__random__boot_id": boot_id})
+        return start.look(View(now_ms=1, steady_s=1.0, root=tmp_path, kept=kept, signed_in=lambda: people))
+
+    first = seen({}, "one", [])
+    assert first.snapshots[0].signed_in == [] and first.keep is not None
+    second = seen(first.keep, "one", ["anna from 10.0.0.7 since 2026-11-23 08:50"])
+    assert second.snapshots[0].text == first.snapshots[0].text and second.keep is not None
+    assert seen(second.keep, "one", ["anna from 10.0.0.7 since 2026-11-23 08:50"]).keep is None
+    third = seen(second.keep, "two", [])
+    assert third.snapshots[0].signed_in == ["anna from 10.0.0.7 since 2026-11-23 08:50"]
+    assert third.keep is not None and third.keep["now"] == []

@@ -81,6 +81,14 @@ class EffortOut(Schema):
     ended_at: datetime | None
 
 
+class BeforeOut(Schema):
+    """What was changed or restarted before the ticket that nobody of ours accounts for: `text` is a sentence,
+    "" for nothing; `changes` are identifiers, oldest first."""
+
+    text: str
+    changes: list[str]
+
+
 class TicketDetails(TicketOut):
     """A ticket with its findings, the changes before it and its timeline (oldest first)."""
 
@@ -88,6 +96,7 @@ class TicketDetails(TicketOut):
     findings: list[FindingOut]
     evidence: list[str]
     changes: list[ChangeOut]
+    before: BeforeOut
     timeline: list[EntryOut]
     effort: list[EffortOut]
     spent_s: float
@@ -137,6 +146,7 @@ def get_ticket(request: HttpRequest, ticket: str) -> dict[str, Any]:
         "findings": page.findings,
         "evidence": [one.pk for one in page.evidence],
         "changes": page.changes,
+        "before": {"text": page.before.text, "changes": [one.pk for one in page.before.changes]},
         "timeline": page.timeline,
         "effort": page.effort,
         "spent_s": page.spent.total_seconds(),

@@ -193,7 +193,14 @@ def ticket_page(request: Asked, ticket: str) -> HttpResponse:
         if person.is_active and person.role not in ("client_contact", "accounting", "read_only")
     ]
     statuses = ("open", "in_progress", "waiting", "resolved", "closed")
-    context = {"nav": "tickets", "page": page, "ticket": page.ticket, "people": people, "statuses": statuses}
+    context = {
+        "nav": "tickets",
+        "page": page,
+        "ticket": page.ticket,
+        "changes": page.changes or page.before.changes[::-1],
+        "people": people,
+        "statuses": statuses,
+    }
     return render(request, "console/ticket.html", context)
 
 

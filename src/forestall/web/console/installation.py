@@ -1,4 +1,4 @@
-"""The installation: spec, channels, collectors, people, rejected input, health, catalogue, configurations."""
+"""The installation: spec, channels, collectors, people, health, catalogue."""
 
 import json
 import time
@@ -14,9 +14,8 @@ from django.utils import timezone
 from forestall.alerts import channels
 from forestall.alerts import queries as alerts
 from forestall.collect.asking import PROBES
-from forestall.configs import queries as configs
-from forestall.configs.actions import text_of
 from forestall.estate import access, actions, enrolment, queries
+from forestall.estate.logins import name_logins_of_person
 from forestall.estate.models import Asset
 from forestall.estate.staffing import add_person
 from forestall.estate.values import RIGHTS, Role
@@ -33,7 +32,7 @@ from forestall.kernel.errors import Trouble
 from forestall.kernel.plugins import load
 from forestall.kernel.signs import read_sign
 from forestall.web.access.gate import needs
-from forestall.web.console.common import Asked, attempt, client_given, seen_or_404
+from forestall.web.console.common import Asked, attempt, client_given, lines_of, seen_or_404
 from forestall.web.console.overriding import fields_of, settings_of
 from forestall.web.operations import list_doors
 
@@ -124,27 +123,6 @@ def override_remove(request: Asked, override: str) -> HttpResponse:
         "The rule is as its pack says again.",
     )
     return redirect("spec")
-
-
-@needs("configs:read")
-def version_page(request: Asked, version: str) -> HttpResponse:
-    """A configuration as it was."""
-    row = seen_or_404(lambda: configs.find_version(request.scope, version))
-    context = {
-        "nav": "assets",
-        "version": row,
-        "lines": list(enumerate(text_of(row).splitlines(), 1)),
-        "versions": configs.list_versions(request.scope, asset=row.asset_id, kind=row.kind),
-    }
-    return render(request, "console/version.html", context)
-
-
-@needs("configs:read")
-def change_page(request: Asked, change: str) -> HttpResponse:
-    """What was changed, when, and who was signed in."""
-    row = seen_or_404(lambda: configs.find_change(request.scope, change))
-    context = {"nav": "assets", "change": row, "rows": configs.difference(request.scope, row)}
-    return render(request, "console/change.html", context)
 
 
 @needs("installation:read")
@@ -251,6 +229,11 @@ def people(request: Asked) -> HttpResponse:
             messages.error(request, " ".join(error.messages))
         except access.Refused as refused:
             messages.error(request, str(refused))
+        return redirect("people")
+    if request.method == "POST" and given.get("what") == "logins":
+        myself: Any = request.user
+        bearer, names = access.bearer_of_person(myself), lines_of(given.get("login_names", ""))
+        attempt(request, lambda: name_logins_of_person(bearer, myself, names=names), "Saved.")
         return redirect("people")
     if request.method == "POST" and given.get("what") == "token":
         secret = _make_token(request)

@@ -10,6 +10,7 @@ from forestall.alerts import queries as alerts
 from forestall.collect.asking import PROBES
 from forestall.configs import queries as configs
 from forestall.estate import actions, queries
+from forestall.estate.logins import name_logins_of_client
 from forestall.estate.models import Client
 from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
@@ -25,6 +26,7 @@ from forestall.telemetry import read
 from forestall.telemetry.client import StoreRefused, StoreUnavailable
 from forestall.telemetry.search import search_logs
 from forestall.tickets import queries as tickets
+from forestall.tickets.before import accounts_of
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, client_given, lines_of, seen_or_404
 from forestall.web.telemetry import clients_of_scope, store
@@ -125,6 +127,7 @@ def client_page(request: Asked, client: str) -> HttpResponse:
     scope = request.scope
     row = seen_or_404(lambda: queries.find_client(scope, client))
     assets = queries.list_assets(scope, client=row.pk, limit=200)
+    changes = configs.list_changes(scope, client=row.pk, limit=10)
     return render(
         request,
         "console/client.html",
@@ -135,7 +138,8 @@ def client_page(request: Asked, client: str) -> HttpResponse:
             "states": findings.worst_states(scope, [asset.pk for asset in assets]),
             "findings": findings.list_open(scope, client=row.pk).items,
             "tickets": tickets.list_tickets(scope, client=row.pk).items,
-            "changes": configs.list_changes(scope, client=row.pk, limit=10),
+            "changes": changes,
+            "accounts": accounts_of(scope, changes),
             "sites": queries.list_sites(scope, client=row.pk),
             "contacts": queries.list_contacts(scope, client=row.pk),
             "windows": alerts.list_windows(scope, client=row.pk, now=timezone.now()),
@@ -147,7 +151,7 @@ def client_page(request: Asked, client: str) -> HttpResponse:
 
 @needs("estate:write")
 def client_add(request: Asked, client: str, what: str) -> HttpResponse:
-    """A new site, contact or asset of a client."""
+    """A new site, contact or asset of a client; our accounts on its machines."""
     given, scope = request.POST, request.scope
     row = seen_or_404(lambda: queries.find_client(scope, client))
     match what:
@@ -158,6 +162,9 @@ def client_add(request: Asked, client: str, what: str) -> HttpResponse:
                 lambda: actions.add_site(scope, client=row.pk, name=given.get("name", ""), ranges=ranges),
                 "Site added.",
             )
+        case "logins":
+            names = lines_of(given.get("login_names", ""))
+            attempt(request, lambda: name_logins_of_client(scope, row.pk, names=names), "Login names saved.")
         case "contact":
             attempt(
                 request,
@@ -273,6 +280,7 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "heartbeats": [(one, state_of(one, now)) for one in list_heartbeats(scope, asset=row.pk)],
             "children": queries.children_of(scope, row),
             "timeline": timeline,
+            "accounts": accounts_of(scope, changes),
             "tickets": own_tickets,
             "evidence": alerts.list_evidence(scope, asset=row.pk, most=10),
         },
