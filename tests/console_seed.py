@@ -156,7 +156,9 @@ def _break(ids: dict[str, str], now: datetime) -> None:
 
 
 def _configure(ids: dict[str, str], now: datetime) -> None:
-    from forestall.configs.actions import store_snapshot
+    from estate_factories import EVERYTHING
+    from forestall.configs.actions import name_baseline, store_snapshot
+    from forestall.configs.models import Configuration
     from forestall.estate.models import Asset
     from forestall.kernel.clock import to_ms
     from forestall.kernel.observations import Snapshot
@@ -172,6 +174,17 @@ def _configure(ids: dict[str, str], now: datetime) -> None:
             ids["version"] = stored.version.pk
         if stored.change:
             ids["change"] = stored.change.pk
+            name_baseline(EVERYTHING, stored.change.before_id, because="As it was handed over.", now=now)
+            Configuration.objects.filter(asset=asset).update(
+                judged={
+                    "version": 2,
+                    "held": ["sshd-empty-password"],
+                    "broken": {
+                        "sshd-root-by-password": "root may sign in with a password: line 3",
+                        "left-baseline": "not like its baseline, version 1: PermitRootLogin no → yes",
+                    },
+                }
+            )
     refused = Snapshot(at_ms=to_ms(now), kind="firewall", text="", problem="nft: permission denied")
     store_snapshot(asset.client_id, asset.pk, refused, now=now)
 

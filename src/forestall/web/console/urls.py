@@ -4,6 +4,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST as post
 
 from forestall.web.console import (
+    configurations,
     credentials,
     desk,
     heartbeats,
@@ -24,12 +25,17 @@ urlpatterns = [
     path("clients/sites", overview.site_names, name="site-names"),
     path("clients/<str:client>/", overview.client_page, name="client"),
     path("clients/<str:client>/add/<str:what>", post(overview.client_add), name="client-add"),
+    path("clients/<str:client>/compliance/", configurations.compliance, name="compliance"),
+    path("clients/<str:client>/settings/", configurations.client_settings, name="client-settings"),
     path("clients/<str:client>/hold", post(keeping.hold_client), name="hold-client"),
     path("clients/<str:client>/delete", post(keeping.client_delete), name="client-delete"),
     path("holds/<str:hold>/release", post(keeping.hold_release), name="hold-release"),
     path("evidence/<str:evidence>/hold", post(keeping.hold_evidence), name="hold-evidence"),
     path("assets/", overview.asset_list, name="assets"),
     path("assets/<str:asset>/", overview.asset_page, name="asset"),
+    path(
+        "assets/<str:asset>/configurations/", configurations.asset_configurations, name="asset-configurations"
+    ),
     path("assets/<str:asset>/series", overview.series, name="series"),
     path("assets/<str:asset>/change/<str:what>", post(overview.asset_change), name="asset-change"),
     path("assets/<str:asset>/heartbeats/add", post(heartbeats.heartbeat_add), name="heartbeat-add"),
@@ -59,8 +65,11 @@ urlpatterns = [
     path("strangers/<str:stranger>/", intake.stranger_page, name="stranger"),
     path("strangers/<str:stranger>/<str:what>", post(intake.stranger_change), name="stranger-change"),
     path("set-aside/", intake.set_aside, name="set-aside"),
-    path("versions/<str:version>/", installation.version_page, name="version"),
-    path("changes/<str:change>/", installation.change_page, name="change"),
+    path("configurations/", configurations.configuration_search, name="configurations"),
+    path("versions/<str:version>/", configurations.version_page, name="version"),
+    path("versions/<str:version>/compare", configurations.compare, name="compare"),
+    path("versions/<str:version>/baseline/<str:what>", post(configurations.baseline), name="baseline"),
+    path("changes/<str:change>/", configurations.change_page, name="change"),
     path("channels/", installation.channel_list, name="channels"),
     path("channels/add/<str:notifier>", post(installation.channel_add), name="channel-add"),
     path("channels/<str:channel>/<str:what>", post(installation.channel_change), name="channel-change"),
