@@ -10,6 +10,7 @@ from django.db import transaction
 
 from forestall.configs.differences import Described, describe
 from forestall.configs.models import Change, Configuration, Content, Refusal, Version
+from forestall.configs.notices import name_who
 from forestall.configs.packing import RUN, WORTH_SHARE, base_place, digest_of, pack
 from forestall.configs.texts import Link, chain_of, text_of
 from forestall.estate.tenancy import Scope
@@ -177,6 +178,7 @@ def _change(
         removed=said.removed,
         summary=said.summary[:300],
     )
+    name_who(change)
     append(
         "change.seen",
         client=after.client_id,
@@ -187,6 +189,7 @@ def _change(
             "kind": after.kind,
             "summary": change.summary,
             "signed_in": change.signed_in,
+            "named": change.named,
         },
         at=now,
     )

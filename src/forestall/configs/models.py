@@ -80,6 +80,7 @@ class Change(Identified):
     after_at = models.DateTimeField()  # the last capture that still showed the old text
     at = models.DateTimeField()  # the first capture that showed the new one
     signed_in = models.JSONField(default=list)  # who was signed in at the capture
+    named = models.JSONField(default=list)  # who made it, as log lines say (Notice)
     added = models.PositiveIntegerField()
     removed = models.PositiveIntegerField()
     summary = models.CharField(max_length=300)
@@ -91,6 +92,25 @@ class Change(Identified):
             models.Index(fields=["asset", "-at"], name="change_asset"),
             models.Index(fields=["client", "-at"], name="change_client"),
         ]
+
+
+class Notice(Identified):
+    """A log line or trap that said that a configuration was changed. `at`: when it was received; `line` has
+    its secrets masked; `change` is what a capture then showed."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE)
+    asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="notices")
+    change = models.ForeignKey(Change, null=True, on_delete=models.SET_NULL, related_name="notices")
+    at = models.DateTimeField()
+    user = models.CharField(max_length=128, blank=True)
+    address = models.CharField(max_length=128, blank=True)
+    line = models.CharField(max_length=1000)
+    digest = models.BinaryField(max_length=16)
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["asset", "at", "digest"], name="notice_once")]
 
 
 class Refusal(Identified):

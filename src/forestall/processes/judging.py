@@ -39,6 +39,7 @@ from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.kernel.observations import Sample
 from forestall.processes.judging_texts import TextsToJudge
+from forestall.processes.noticing import Noticing
 from forestall.processes.road import Road
 
 ESTATE_EVERY_MS = 5_000
@@ -62,8 +63,10 @@ class Judging:
         *,
         estate_every_ms: int = ESTATE_EVERY_MS,
         jobs: Sequence[tuple[str, int]] = JOBS,
+        noticing: Noticing | None = None,
     ) -> None:
         self._judge = judge
+        self._noticing = noticing
         self._road = road
         self._clock = clock
         self._estate_every_ms = estate_every_ms
@@ -115,7 +118,7 @@ class Judging:
                             after=bytes(change.after.content.digest).hex(),
                             title=change.title,
                             summary=change.summary,
-                            signed_in=tuple(change.signed_in),
+                            signed_in=(*change.signed_in, *(f"{one} (says its log)" for one in change.named)),
                             planned=is_planned(placed.client, placed.asset, at_ms),
                         )
                     ]
@@ -146,6 +149,8 @@ class Judging:
         self._apply()
         with _database():
             self._road.tick(now=self._clock.now())
+            if self._noticing is not None:
+                self._noticing.tick(now_ms)
 
     def save(self) -> bytes:
         """The judge's state; whatever it found is in the database by now."""
@@ -177,6 +182,8 @@ class Judging:
                 self._uses[use] = self._uses.get(use, 0) + 1
         taken += judge.observe_outcomes(outcomes, received_at_ms=received_at_ms)
         taken += judge.observe_logs(decoded.logs)
+        if self._noticing is not None:
+            self._noticing.look(decoded.logs)
         return taken
 
     def _apply(self) -> None:

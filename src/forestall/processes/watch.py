@@ -56,6 +56,7 @@ class Watch:
         from forestall.processes.feeding import Feeder
         from forestall.processes.judging import JOBS, Judging
         from forestall.processes.listening import Listeners
+        from forestall.processes.noticing import Noticing
         from forestall.processes.probing import Probing
         from forestall.processes.road import Road
         from forestall.processes.storing import Storing
@@ -84,7 +85,14 @@ class Watch:
         jobs = list(JOBS)
         if found.config.backup.directory:
             jobs.append((archiving.JOB, archiving.expected_ms(found.config.backup)))
-        self.judging = Judging(Judge(book), Road(StoreReader(self.store, book.texts)), self.clock, jobs=jobs)
+        noticing = Noticing(Masker(found.data.key("masking")))
+        self.judging = Judging(
+            Judge(book),
+            Road(StoreReader(self.store, book.texts)),
+            self.clock,
+            jobs=jobs,
+            noticing=noticing,
+        )
         self.storing = Storing(self.store)
         self.quarantine = Quarantine(found.data.quarantine, self.queue, poison=found.data.queue / "poison")
         self.pump = Pump(
