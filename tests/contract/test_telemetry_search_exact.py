@@ -13,6 +13,7 @@ from forestall.kernel.columns import LogColumns
 from forestall.telemetry import search
 from forestall.telemetry.client import Store
 from forestall.telemetry.language import All, Any, Field, Node, Not, Phrase, Regex, Word, parse
+from forestall.telemetry.lexicon import Lexicons
 from forestall.telemetry.scope import EVERY
 
 AT = 1_764_000_000_000
@@ -108,11 +109,14 @@ def holds(node: Node, message: str, host: str) -> bool:
     raise AssertionError(node)
 
 
+@pytest.mark.parametrize("by_heart", [True, False])
 @pytest.mark.parametrize("query", [one for row in QUERIES.strip().splitlines() for one in row.split("|")])
 def test_a_search_finds_exactly_what_the_query_says(
-    kept: tuple[Store, list[str], LogColumns], query: str
+    kept: tuple[Store, list[str], LogColumns], query: str, by_heart: bool
 ) -> None:
     store, lines, _ = kept
+    if by_heart != (store.lexicons.of(store) is not None):
+        store.lexicons = Lexicons() if by_heart else Lexicons(entries_max=0)
     given = {"clients": EVERY, "from_ms": AT, "to_ms": AT + 86_400_000}
     page = search.search_logs(store, query, **given, limit=1000)  # type: ignore[arg-type]
     wanted = [line for n, line in enumerate(lines) if holds(parse(query), line, f"web{n % 3}")]

@@ -13,7 +13,8 @@ from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
 from forestall.telemetry.conditions import Conditions
 from forestall.telemetry.language import parse
 from forestall.telemetry.scope import EVERY
-from forestall.telemetry.write import insert_samples
+from forestall.telemetry.vocabulary import Vocabulary
+from forestall.telemetry.write import insert_logs, insert_samples
 
 AT = 1_764_000_000_000
 DAY = 86_400_000
@@ -73,6 +74,18 @@ def test_words_phrases_fields_and_their_opposites(store: Store) -> None:
     assert len(found(store, "unit:ssh.service")) == 4
     assert found(store, "(root OR ana) -failed") == [lines[1]]
     assert len(found(store, "")) == 5
+
+
+def test_a_word_is_found_as_soon_as_it_was_learned(store: Store) -> None:
+    writer = Vocabulary(store)
+    for number, word in enumerate(("kestrel", "plover", "dunlin")):
+        assert found(store, word) == []
+        lines = [f"{word} has {count} eggs" for count in range(5)]
+        insert_logs(store, log_columns(lines), token=word, vocabulary=writer)
+        assert sorted(found(store, word)) == sorted(lines), "the search knew an older vocabulary"
+        assert sum(row[2] for row in search.histogram(store, "eggs", clients=EVERY, **WHEN)) == 5 * (
+            number + 1
+        )
 
 
 def test_no_client_sees_anothers_lines_or_samples(store: Store) -> None:

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from forestall.kernel.errors import Trouble
+from forestall.telemetry.lexicon import Lexicons, Said
 from forestall.telemetry.schema import CREATE, DATABASE, SHAPE, VERSION
 from forestall.telemetry.scope import Clients, sql_of
 
@@ -84,6 +85,7 @@ class Store:
         }
         self._local = threading.local()
         self.shapes = ShapeTexts()
+        self.lexicons = Lexicons()
         self.settings: dict[str, str | int] = {}  # further ones of every select (benchmarks)
 
     def select(
@@ -104,7 +106,17 @@ class Store:
         with _trouble():
             client = self._client(ANSWER_S if timeout_s < ANSWER_S else COMMAND_S)
             found = client.query(sql, parameters=dict(parameters or {}), settings=used)
+            said = found.summary or {}
+            self._local.said = Said(
+                str(said.get("vocabulary_before", "")), str(said.get("vocabulary_after", ""))
+            )
             return list(found.result_rows)
+
+    @property
+    def said(self) -> Said:
+        """What the store said of the vocabulary with this thread's last answer."""
+        found: Said = getattr(self._local, "said", Said())
+        return found
 
     def command(self, sql: str) -> Any:
         """A statement without rows. Raises StoreUnavailable, StoreRefused."""

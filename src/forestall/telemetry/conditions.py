@@ -13,11 +13,12 @@ address is a word of its own: 10.0.0.7 is not found in 10.0.0.7.2.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from forestall.kernel.shapes import ADDRESS as ADDRESS_MARK
 from forestall.kernel.shapes import RUN, address_number, kind_of
 from forestall.telemetry.language import All, Any, Field, Node, Not, Phrase, Regex, Word
-from forestall.telemetry.schema import DATABASE, HOST, MESSAGE, SHAPE, SOURCE, parts_of
+from forestall.telemetry.schema import DATABASE, EVERYTHING, HOST, MESSAGE, SHAPE, SOURCE, parts_of
 
 _TOKEN = re.compile(r"[a-z0-9\u0080-\U0010ffff]+")  # what ClickHouse's token index takes for a word
 _SEPARATOR = r"[^a-z0-9\x{80}-\x{10FFFF}]"  # the opposite, for RE2
@@ -64,8 +65,41 @@ class No:
     part: "Part"
 
 
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What a lowered text is asked: does it have a word (`token`), a text (`part`), or match an expression
+    (`match`, RE2)? `parameter` is the value's name in a query."""
+
+    way: Literal["token", "part", "match"]
+    value: str
+    parameter: str
+
+    def sql(self, text: str) -> str:
+        """The question about an expression of SQL."""
+        if self.way == "part":
+            return f"position({text}, {self.parameter}) > 0"
+        return f"{'hasToken' if self.way == 'token' else 'match'}({text}, {self.parameter})"
+
+    @property
+    def expression(self) -> str:
+        """For `token` and `match`: the question as one expression of RE2."""
+        if self.way == "match":
+            return self.value
+        return f"(?:^|{_SEPARATOR}){re.escape(self.value)}(?:$|{_SEPARATOR})"
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """Where in the vocabulary something is: in entries of which kinds, and in which shapes when they are
+    known and few (None: ask for them)."""
+
+    kinds: frozenset[int]
+    shapes: tuple[int, ...] | None = None
+
+
 Part = Leaf | Known | Both | Either | No
-Found = Mapping[int, frozenset[int]]  # lookup → kinds of entries that have it
+Found = Mapping[int, Has]  # by lookup
+NOWHERE = Has(frozenset())
 
 
 class Conditions:
@@ -74,7 +108,7 @@ class Conditions:
     def __init__(self, scope: str) -> None:
         self.scope = scope
         self.parameters: dict[str, str | int] = {}
-        self.lookups: list[str] = []  # conditions with %s in the place of a lowered text
+        self.lookups: list[Test] = []
         self.needs_message = False
 
     def of(self, node: Node) -> Part:
@@ -89,7 +123,7 @@ class Conditions:
             case Phrase(text):
                 return self._phrase(_lower(text))
             case Regex(pattern):
-                return self._on_message(f"match(%s, {self._text(pattern)})")
+                return self._on_message(f"match({MESSAGE}, {self._text(pattern)})")
             case Word(text, prefix):
                 return self._word(_lower(text), prefix)
             case Field(name, operator, value):
@@ -97,8 +131,10 @@ class Conditions:
 
     def lookup_sql(self) -> str:
         """Which kinds of entries have what is looked for: rows of (kind, 0 or 1 for each lookup)."""
-        asked = ", ".join(f"max({test % 'lower(text)'})" for test in self.lookups)
-        all_names = f"text = '*' AND kind != {SHAPE}"  # more names than are kept: any of them may have it
+        asked = ", ".join(f"max({test.sql('lower(text)')})" for test in self.lookups)
+        all_names = (
+            f"text = '{EVERYTHING}' AND kind != {SHAPE}"  # more names than are kept: any of them may have it
+        )
         return (
             f"SELECT kind, max({all_names}), {asked} FROM {DATABASE}.vocabulary WHERE {self.scope}"
             " GROUP BY kind"
@@ -107,7 +143,7 @@ class Conditions:
     def found(self, rows: list[tuple[int, ...]]) -> Found:
         """The answer to `lookup_sql`."""
         return {
-            place: frozenset(row[0] for row in rows if row[1] or row[2 + place])
+            place: Has(frozenset(row[0] for row in rows if row[1] or row[2 + place]))
             for place in range(len(self.lookups))
         }
 
@@ -117,8 +153,8 @@ class Conditions:
             case Leaf(text):
                 return text
             case Known(place, kinds):
-                there = sorted(kinds & found.get(place, frozenset()))
-                return _any_of([self._known(place, kind) for kind in there])
+                has = found.get(place, NOWHERE)
+                return _any_of([self._known(place, kind, has) for kind in sorted(kinds & has.kinds)])
             case Both(parts):
                 made = [self.sql(one, found) for one in parts]
                 if "0" in made:
@@ -143,31 +179,33 @@ class Conditions:
             case _:
                 return False
 
-    def _known(self, place: int, kind: int) -> str:
+    def _known(self, place: int, kind: int, has: Has) -> str:
         test = self.lookups[place]
         if kind == SOURCE:
-            return test % "lower(source)"
+            return test.sql("lower(source)")
         if kind == HOST:
-            return test % "lower(host)"
+            return test.sql("lower(host)")
+        if has.shapes is not None:
+            return f"shape IN ({', '.join(map(str, has.shapes))})"
         return (
             f"shape IN (SELECT number FROM {DATABASE}.vocabulary WHERE {self.scope} AND kind = {SHAPE}"
-            f" AND {test % 'lower(text)'})"
+            f" AND {test.sql('lower(text)')})"
         )
 
-    def _lookup(self, test: str) -> Known:
+    def _lookup(self, test: Test) -> Known:
         self.lookups.append(test)
         return Known(len(self.lookups) - 1)
 
-    def _on_message(self, test: str, column: str = MESSAGE) -> Leaf:
+    def _on_message(self, sql: str) -> Leaf:
         self.needs_message = True
-        return Leaf(test % column)
+        return Leaf(sql)
 
     def _token(self, token: str) -> Part:
         """A whole word without separators."""
-        value = self._text(token)
-        parts: list[Part] = [Leaf(f"hasToken(lower(words), {value})", few=True)]
+        test = Test("token", token, self._text(token))
+        parts: list[Part] = [Leaf(test.sql("lower(words)"), few=True)]
         if not _LETTER.search(token):
-            parts.append(Leaf(f"hasToken(numbers, {value})"))
+            parts.append(Leaf(test.sql("numbers")))
             if token.isdecimal() and int(token) <= OCTET_MAX and str(int(token)) == token:
                 octet = self._number(int(token))
                 parts.append(
@@ -177,16 +215,15 @@ class Conditions:
                         f" OR bitShiftRight(one, 24) = {octet}, addresses)"
                     )
                 )
-        return Either((*parts, self._lookup(f"hasToken(%s, {value})")))
+        return Either((*parts, self._lookup(test)))
 
     def _phrase(self, text: str) -> Part:
         """Text anywhere."""
-        value = self._text(text)
-        test = f"position(%s, {value}) > 0"
+        test = Test("part", text, self._text(text))
         if _in_one_run(text):
             return self._in_columns(text, test)
         inner = [found[0] for found in _TOKEN.finditer(text) if found.start() > 0 and found.end() < len(text)]
-        lowered = self._on_message(test, f"lower({MESSAGE})")
+        lowered = self._on_message(test.sql(f"lower({MESSAGE})"))
         in_message = Both((*(self._token(token) for token in dict.fromkeys(inner)), lowered))
         return Either((in_message, self._in_names(test)))
 
@@ -204,28 +241,29 @@ class Conditions:
         if _in_one_run(word):
             return self._in_columns(word, test)
         if not tokens:
-            lowered: Part = self._on_message(test, f"lower({MESSAGE})")
+            lowered: Part = self._on_message(test.sql(f"lower({MESSAGE})"))
         else:
             parts = (self._token(token) for token in dict.fromkeys(tokens))
-            lowered = Both((*parts, self._on_message(test, f"lower({MESSAGE})")))
+            lowered = Both((*parts, self._on_message(test.sql(f"lower({MESSAGE})"))))
         return Either((lowered, self._in_names(test)))
 
-    def _bounded(self, word: str, prefix: bool) -> str:
+    def _bounded(self, word: str, prefix: bool) -> Test:
         """The text with an end of a word on both sides; with `prefix` on the left alone."""
         begin = f"(?:^|{_SEPARATOR})" if _TOKEN.match(word) else ""
         end = f"(?:$|{_SEPARATOR})" if not prefix and _TOKEN.match(word[-1]) else ""
-        return f"match(%s, {self._text('(?s)' + begin + re.escape(word) + end)})"
+        pattern = f"(?s){begin}{re.escape(word)}{end}"
+        return Test("match", pattern, self._text(pattern))
 
-    def _in_columns(self, text: str, test: str) -> Part:
+    def _in_columns(self, text: str, test: Test) -> Part:
         """What lies in one run of the message: in the shape's text or in one variable."""
         # what has a letter and is in no shape's text is part of a name or an identifier
-        parts: list[Part] = [Leaf(test % "lower(words)", few=_LETTER.search(text) is not None)]
+        parts: list[Part] = [Leaf(test.sql("lower(words)"), few=_LETTER.search(text) is not None)]
         if not _LETTER.search(text):
-            parts.append(Leaf(test % "numbers"))
-            parts.append(Leaf(f"arrayExists(one -> {test % 'IPv4NumToString(one)'}, addresses)"))
+            parts.append(Leaf(test.sql("numbers")))
+            parts.append(Leaf(f"arrayExists(one -> {test.sql('IPv4NumToString(one)')}, addresses)"))
         return Either((*parts, self._lookup(test)))
 
-    def _in_names(self, test: str) -> Part:
+    def _in_names(self, test: Test) -> Part:
         """In the name of the program or of the host."""
         return Known(self._lookup(test).place, frozenset((SOURCE, HOST)))
 
@@ -235,9 +273,10 @@ class Conditions:
             turned = {">": "<", ">=": "<=", "<": ">", "<=": ">="} if name == "severity" else {}
             return Leaf(f"{name} {turned.get(operator, operator)} {self._number(int(value))}")
         if name == "message":
-            test = f"position(%s, {self._text(_lower(value.rstrip('*')))}) > 0"
+            text = _lower(value.rstrip("*"))
+            test = Test("part", text, self._text(text))
             tokens = _TOKEN.findall(_lower(value))[1:-1]
-            lowered = self._on_message(test, f"lower({MESSAGE})")
+            lowered = self._on_message(test.sql(f"lower({MESSAGE})"))
             part: Part = Both((*(self._token(token) for token in dict.fromkeys(tokens)), lowered))
         else:
             column = name if name in ("source", "host") else self._attribute(name)

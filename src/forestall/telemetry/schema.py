@@ -23,6 +23,7 @@ DATABASE = "forestall"
 VERSION = 3
 REMEMBERED_INSERTS = 10_000
 SHAPE, SOURCE, HOST = 1, 2, 3  # kinds of entries of the vocabulary
+EVERYTHING = "*"  # in the place of a name: there are more than are kept
 BUCKET = "toStartOfTenMinutes(at)"  # within it, lines alike lie together
 SEPARATOR = " "  # kernel.shapes.SEPARATOR
 

@@ -1,9 +1,10 @@
 """Searching logs: newest first, with a histogram and the most frequent values of fields. Bounded in time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any as Anything
+from typing import TypeVar
 
 from forestall.collect.parsers.syslog_original import original
 from forestall.kernel.shapes import rebuild
@@ -28,6 +29,7 @@ MISSING = "[the text of shape %d is missing from the vocabulary; what varied: %s
 CODE_TIMEOUT, CODE_TOO_SLOW, CODE_REGEX = 159, 160, 427
 
 Query = Node
+Answer = TypeVar("Answer")
 __all__ = ["Line", "Page", "Query", "SearchError", "around", "facets", "histogram", "parse", "search_logs"]
 
 
@@ -68,6 +70,7 @@ class _Asked:
     condition: str
     parameters: dict[str, str | int]
     rare: bool
+    written: str  # how far the vocabulary was written that the condition stands on; "": as far as it is
 
 
 _COLUMNS = (
@@ -100,15 +103,19 @@ def search_logs(
     """
     limit = max(1, min(limit, LINES_MAX))
     deadline = time.monotonic() + timeout_s
-    asked = _ask(store, query, clients, asset, timeout_s)
     last_ms, skip = _read_cursor(before, to_ms)
     span = (from_ms, last_ms)
-    rows = _newest(store, asked, span, limit + 1, skip, deadline, order=_EXACT if skip else _NEWEST)
-    exact = skip > 0
-    if not exact and len(rows) > limit and rows[limit][2] == rows[limit - 1][2]:
-        # The page ends within a millisecond: from here on the order of its lines must be a settled one.
-        rows = _newest(store, asked, span, limit + 1, 0, deadline, order=_EXACT)
-        exact = True
+
+    def newest(asked: _Asked) -> tuple[list[Sequence[Anything]], bool]:
+        rows = _newest(store, asked, span, limit + 1, skip, deadline, order=_EXACT if skip else _NEWEST)
+        exact = skip > 0
+        if not exact and len(rows) > limit and rows[limit][2] == rows[limit - 1][2]:
+            # The page ends within a millisecond: from here on the order of its lines must be a settled one.
+            rows = _newest(store, asked, span, limit + 1, 0, deadline, order=_EXACT)
+            exact = True
+        return rows, exact
+
+    rows, exact = _asked_for(store, query, clients, asset, timeout_s=timeout_s, run=newest)
     lines = _lines(store, clients, rows[:limit])
     if len(rows) <= limit:
         return Page(lines, None)
@@ -158,15 +165,18 @@ def histogram(
 ) -> list[tuple[int, int, int]]:
     """How many lines match over time: (start of bucket in ms, severity, count), only where there are any."""
     width_ms = max(1, (to_ms - from_ms) // max(1, min(buckets, BUCKETS_MAX)))
-    asked = _ask(store, query, clients, asset, timeout_s)
-    sql = (
-        "SELECT {from:Int64} + {width:Int64} * intDiv(toUnixTimestamp64Milli(at) - {from:Int64},"
-        f" {{width:Int64}}) AS start, severity, count() FROM {asked.source}"
-        f" WHERE {_SPAN} AND {asked.condition}"
-        f" GROUP BY start, severity ORDER BY start, severity LIMIT {8 * (BUCKETS_MAX + 2)}"
-    )
-    given = asked.parameters | {"from": from_ms, "to": to_ms - 1, "width": width_ms}
-    rows = _select(store, sql, given, timeout_s)
+
+    def count(asked: _Asked) -> Sequence[Sequence[Anything]]:
+        sql = (
+            "SELECT {from:Int64} + {width:Int64} * intDiv(toUnixTimestamp64Milli(at) - {from:Int64},"
+            f" {{width:Int64}}) AS start, severity, count() FROM {asked.source}"
+            f" WHERE {_SPAN} AND {asked.condition}"
+            f" GROUP BY start, severity ORDER BY start, severity LIMIT {8 * (BUCKETS_MAX + 2)}"
+        )
+        given = asked.parameters | {"from": from_ms, "to": to_ms - 1, "width": width_ms}
+        return _select(store, sql, given, timeout_s)
+
+    rows = _asked_for(store, query, clients, asset, timeout_s=timeout_s, run=count)
     return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
@@ -182,19 +192,22 @@ def facets(
 ) -> dict[str, list[tuple[str, int]]]:
     """The most frequent values of source, host and severity among the matching lines, with their counts; at
     most FACET_VALUES each, the most frequent first."""
-    asked = _ask(store, query, clients, asset, timeout_s)
-    sql = (
-        f"SELECT multiIf(grouping(source) = 0, 'source', grouping(host) = 0, 'host', 'severity') AS facet,"
-        f" source, host, severity, count() AS lines"
-        f" FROM {asked.source} WHERE {_SPAN} AND {asked.condition}"
-        " GROUP BY GROUPING SETS ((source), (host), (severity))"
-        f" ORDER BY lines DESC, source, host, severity LIMIT {FACET_VALUES} BY facet"
-    )
-    rows = _select(store, sql, asked.parameters | {"from": from_ms, "to": to_ms - 1}, timeout_s)
+
+    def count(asked: _Asked) -> Sequence[Sequence[Anything]]:
+        sql = (
+            "SELECT multiIf(grouping(source) = 0, 'source', grouping(host) = 0, 'host', 'severity') AS facet,"
+            " source, host, severity, count() AS lines"
+            f" FROM {asked.source} WHERE {_SPAN} AND {asked.condition}"
+            " GROUP BY GROUPING SETS ((source), (host), (severity))"
+            f" ORDER BY lines DESC, source, host, severity LIMIT {FACET_VALUES} BY facet"
+        )
+        return _select(store, sql, asked.parameters | {"from": from_ms, "to": to_ms - 1}, timeout_s)
+
+    rows = _asked_for(store, query, clients, asset, timeout_s=timeout_s, run=count)
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in FACETS}
-    for facet, source, host, severity, count in rows:
+    for facet, source, host, severity, lines in rows:
         value = {"source": source, "host": host, "severity": severity}[facet]
-        found[facet].append((str(value), int(count)))
+        found[facet].append((str(value), int(lines)))
     return found
 
 
@@ -206,20 +219,55 @@ def around(
     return page.lines[::-1]
 
 
-def _ask(store: Store, query: Node | str, clients: Clients, asset: int | None, timeout_s: float) -> _Asked:
+def _asked_for(
+    store: Store,
+    query: Node | str,
+    clients: Clients,
+    asset: int | None,
+    *,
+    timeout_s: float,
+    run: Callable[[_Asked], Answer],
+) -> Answer:
+    """What `run` answers to a condition that stands on the vocabulary of its time: what is known by heart is
+    tried first, and again when the store says that more was written in the meantime."""
+    not_older = ""
+    for by_heart in (True, True, False):
+        asked = _ask(store, query, clients, asset, timeout_s, by_heart=by_heart, not_older=not_older)
+        answer = run(asked)
+        not_older = store.said.after
+        if asked.written in ("", not_older):
+            break
+    return answer
+
+
+def _ask(
+    store: Store,
+    query: Node | str,
+    clients: Clients,
+    asset: int | None,
+    timeout_s: float,
+    *,
+    by_heart: bool,
+    not_older: str,
+) -> _Asked:
     """Make the condition; words are looked up in the vocabulary for it."""
     scope = sql_of(clients)
     made = Conditions(scope)
     part = made.of(parse(query) if isinstance(query, str) else query)
     found: Found = {}
+    written = ""
     if made.lookups:
-        rows = _select(store, made.lookup_sql(), made.parameters, timeout_s)
-        found = made.found([tuple(int(value) for value in row) for row in rows])
+        lexicon = store.lexicons.of(store, not_older=not_older) if by_heart else None
+        if lexicon is not None:
+            found, written = lexicon.find(made.lookups, clients), lexicon.written
+        else:
+            rows = _select(store, made.lookup_sql(), made.parameters, timeout_s)
+            found = made.found([tuple(int(value) for value in row) for row in rows])
     condition = f"{scope} AND {made.sql(part, found)}"
     if asset is not None:
         condition += f" AND asset = {int(asset)}"
     source = source_of(scope, needs_message=made.needs_message)
-    return _Asked(source, condition, made.parameters, made.is_rare(part, found))
+    return _Asked(source, condition, made.parameters, made.is_rare(part, found), written)
 
 
 def _lines(store: Store, clients: Clients, rows: Sequence[Sequence[Anything]]) -> list[Line]:

@@ -19,7 +19,7 @@ from forestall.kernel.compiled import compiled
 from forestall.kernel.shapes import I32, UNSHAPED, Scanned, shape_text
 from forestall.telemetry import native
 from forestall.telemetry.client import Store
-from forestall.telemetry.schema import DATABASE, HOST, SHAPE, SOURCE
+from forestall.telemetry.schema import DATABASE, EVERYTHING, HOST, SHAPE, SOURCE
 
 ADMIT = 3
 SHAPES_MAX = 2_000_000
@@ -27,7 +27,6 @@ SHAPES_PER_CLIENT_MAX = 20_000
 NAMES_PER_CLIENT_MAX = 10_000
 PENDING_MAX = 200_000
 LEARN_PER_BATCH_MAX = 5_000
-EVERYTHING = "*"
 LOAD_S = 60.0
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestall.telemetry.conditions import Conditions, source_of
+from forestall.telemetry.conditions import Conditions, Has, source_of
 from forestall.telemetry.language import (
     FIELDS,
     SEVERITIES,
@@ -88,7 +88,7 @@ def test_what_is_said_is_what_is_meant(tree: Node) -> None:
 def test_values_are_parameters_and_the_statement_is_carried_out(tree: Node) -> None:
     made = Conditions("client IN (7)")
     part = made.of(tree)
-    everything = dict.fromkeys(range(len(made.lookups)), frozenset({SHAPE, SOURCE, HOST}))
+    everything = dict.fromkeys(range(len(made.lookups)), Has(frozenset({SHAPE, SOURCE, HOST})))
     asked = made.lookup_sql() if made.lookups else ""
     for found in ({}, everything):
         sql = made.sql(part, found)
@@ -113,8 +113,9 @@ def test_what_no_text_has_is_looked_for_in_the_variables_alone() -> None:
     part = made.of(parse("needle7f3a91c2"))
     assert made.sql(part, {}) == "hasToken(lower(words), {q0:String})"
     assert made.is_rare(part, {})
-    found = {0: frozenset({SHAPE})}
+    found = {0: Has(frozenset({SHAPE}))}
     assert "shape IN (SELECT" in made.sql(part, found)
+    assert "shape IN (5, 7)" in made.sql(part, {0: Has(frozenset({SHAPE}), (5, 7))})
     assert not made.is_rare(part, found)
 
 
