@@ -9,9 +9,11 @@ import argparse
 import base64
 import gzip
 import hmac
+import json
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -74,6 +76,7 @@ INSERT_HEAD = re.compile(rb"(?is)^\s*INSERT\s+INTO\s[^\n]+?\sFORMAT\s+\w+\s*$")
 FORMAT = re.compile(r"(?is)\bFORMAT\s+(\w+)\s*;?\s*$")
 SETTINGS_CLAUSE = re.compile(r"(?is)\bSETTINGS\s+\w+\s*=[^()]*$")
 SELECTS = re.compile(r"(?is)[\s(]*(SELECT|WITH)\b")
+VOCABULARY = re.compile(r"\bvocabulary\b")
 CHANGES_TABLES = re.compile(r"(?is)^\s*(CREATE|ALTER|DROP|RENAME|EXCHANGE|TRUNCATE)\b")
 TABLE = re.compile(rf"`?(?:{DATABASE}`?\.`?)?(\w+)`?\b")
 EXIT_HALF_DONE = 3
@@ -89,6 +92,25 @@ class Refused(Exception):
         super().__init__(f"Code: {code}. {text}")
         self.status = status
         self.code = code
+
+
+class Written:
+    """How far the vocabulary is written: a text that is another one after each statement that changes it."""
+
+    def __init__(self) -> None:
+        self._life = secrets.token_hex(8)
+        self._lock = threading.Lock()
+        self._times = 0
+
+    @property
+    def now(self) -> str:
+        """Differs from what it was before the last change, also before a restart."""
+        return f"{self._life}.{self._times}"
+
+    def more(self) -> None:
+        """Told after each change, before its caller hears that it was made."""
+        with self._lock:
+            self._times += 1
 
 
 class Engine:
@@ -116,6 +138,7 @@ class Engine:
             one.query("SET max_insert_block_size=4000000, min_insert_block_size_rows=0")
             one.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
             self._pool.put(one)
+        self._written = Written()
         self.merging = Merging(self._say)
         self.merging.start()
 
@@ -174,10 +197,17 @@ class Engine:
             if SELECTS.match(sql):
                 sql = _with_settings(sql, settings)
             params = {name[6:]: value for name, value in query.items() if name.startswith("param_")}
+            before = self._written.now
             answer = one.query(sql, kind, params=params or None)
             if CHANGES_TABLES.match(sql):
                 self._inserts.sync_tables()
-            return answer.bytes() or b"", {"X-ClickHouse-Format": kind}
+            if not SELECTS.match(sql) and VOCABULARY.search(sql):
+                self._written.more()
+            said = {"vocabulary_before": before, "vocabulary_after": self._written.now}
+            return answer.bytes() or b"", {
+                "X-ClickHouse-Format": kind,
+                "X-ClickHouse-Summary": json.dumps(said),
+            }
 
     def _insert(
         self, one: Any, found: re.Match[str], body: bytes, settings: dict[str, str]
@@ -192,6 +222,8 @@ class Engine:
                 written = stream.finish().rows_written
         if LOGS.match(found["into"]):
             self.merging.inserted(int(written))
+        if VOCABULARY.search(found["into"]):
+            self._written.more()
         return b"", {"X-ClickHouse-Summary": f'{{"written_rows":"{written}"}}'}
 
     def _place(self, one: Any, table: str) -> Path | None:
