@@ -41,6 +41,7 @@ WORDS = {
     "asset-change": {"what": ("archive", "probe", "probe-remove")},
     "stranger-change": {"what": ("assign", "make", "ignore", "heed")},
     "credential-change": {"what": ("rename", "replace", "remove")},
+    "baseline": {"what": ("name", "drop")},
     "ticket-change": {"what": ("note", "status", "assign", "priority", "start", "stop")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},

@@ -216,6 +216,40 @@ def test_configurations_with_their_difference(owner: Program) -> None:
     assert datetime.fromisoformat(change["at"]).utcoffset() == timedelta()
 
 
+def test_configurations_searched_compared_and_given_a_baseline(owner: Program) -> None:
+    client, now = make_client(), timezone.now()
+    assets = [make_asset(client, kind="switch") for _ in range(3)]
+    for number, asset in enumerate(assets):
+        text = f"line vty 0 4\n transport input ssh\nntp server 10.0.0.{number // 2}\n"
+        store_snapshot(asset.client_id, asset.pk, Snapshot(to_ms(now), "running", text), now=now)
+    found = owner.get("configurations/search", q="transport ssh", client=client.pk)
+    assert (found["matched"], found["complete"], found["next"]) == (3, True, None)
+    line = found["items"][0]["lines"][0]
+    assert (line["number"], line["path"], line["after"]) == (2, ["line vty 0 4"], ["ntp server 10.0.0.0"])
+    assert owner.get("configurations/search", q="^ntp .*1$", mode="re")["matched"] == 1
+    assert owner.get("configurations/search", q="10.0.0.1", absent=True)["assets"] == 2
+    assert owner.get("configurations/search", q="ntp", at="2020-01-01T00:00:00Z")["total"] == 0
+    problem_of(owner.ask("get", "configurations/search", None, q="(", mode="re"), 422)
+    settings = owner.get("configurations/settings", client=client.pk, q="ntp server")
+    assert (settings["usual"], settings["agree"]) == (["ntp server 10.0.0.0"], 2)
+    assert settings["items"][0]["more"] == ["ntp server 10.0.0.1"]
+    first, other = (
+        owner.get("snapshots", asset=asset.pk, latest=True)["items"][0]["id"] for asset in assets[1:]
+    )
+    across = owner.get(f"snapshots/{first}/difference", **{"with": other})
+    assert [row["text"] for row in across if row["kind"] in "+-"] == [
+        "ntp server 10.0.0.1",
+        "ntp server 10.0.0.0",
+    ]
+    named = owner.ask("put", f"snapshots/{first}/baseline", {"because": "Handed over."}).json()
+    assert named["baseline"] == first and named["baseline_because"] == "Handed over."
+    (held,) = owner.get("configurations", asset=assets[1].pk)["items"]
+    assert (held["baseline"], held["broken"], held["newest"]) == (first, {}, first)
+    assert owner.ask("delete", f"snapshots/{first}/baseline").status_code == 204
+    problem_of(owner.ask("delete", f"snapshots/{first}/baseline"), 422)
+    problem_of(owner.ask("put", f"snapshots/{first}/baseline", {"because": " "}), 422)
+
+
 def test_tickets_from_opening_to_closing(owner: Program) -> None:
     client = make_client()
     ticket = owner.post("tickets", client=client.pk, title="Printer is jammed", text="since today")
