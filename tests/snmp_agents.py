@@ -12,7 +12,15 @@ from pathlib import Path
 
 from forestall.collect.snmp import ber
 
-TAGS = {"integer": 0x02, "octets": 0x04, "oid": 0x06, "counter": 0x41, "gauge": 0x42, "ticks": 0x43, "counter64": 0x46}
+TAGS = {
+    "integer": 0x02,
+    "octets": 0x04,
+    "oid": 0x06,
+    "counter": 0x41,
+    "gauge": 0x42,
+    "ticks": 0x43,
+    "counter64": 0x46,
+}
 END_OF_VIEW = ber.encode(0x82, b"")
 NO_SUCH = ber.encode(0x81, b"")
 ROOM_BYTES = 1_400
@@ -139,7 +147,9 @@ sysName core.example.net
 
 
 @contextmanager
-def running(command: list[str], folder: Path, ready: Callable[[], bool], *, within_s: float = 15.0) -> Iterator[None]:
+def running(
+    command: list[str], folder: Path, ready: Callable[[], bool], *, within_s: float = 15.0
+) -> Iterator[None]:
     """A process that is ended afterwards; begun when it is ready."""
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, env={

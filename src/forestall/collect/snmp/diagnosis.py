@@ -149,6 +149,7 @@ async def _ask(way: Way, message: bytes) -> "_Heard | str | None":
     ears: list[_Ear] = []
     try:
         for connected in (False, True):  # an error reaches a connected socket, a stranger's answer the other
+
             def make(connected: bool = connected) -> _Ear:
                 return _Ear(way, connected)
 
@@ -162,9 +163,7 @@ async def _ask(way: Way, message: bytes) -> "_Heard | str | None":
             transport.sendto(message, None if connected else (way.address, way.port))
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
-                done, _ = await asyncio.wait(
-                    [ear.heard for ear in ears], return_when=asyncio.FIRST_COMPLETED
-                )
+                done, _ = await asyncio.wait([ear.heard for ear in ears], return_when=asyncio.FIRST_COMPLETED)
                 answer = next(iter(done)).result()
                 return "refused" if answer is None else answer
         return None
@@ -183,7 +182,9 @@ def _get(number: int, version: int, community: str) -> bytes:
 
 
 def _pdu(number: int, oids: list[str]) -> bytes:
-    binds = b"".join(ber.encode(ber.SEQUENCE, ber.encode_oid(oid) + ber.encode(ber.NULL, b"")) for oid in oids)
+    binds = b"".join(
+        ber.encode(ber.SEQUENCE, ber.encode_oid(oid) + ber.encode(ber.NULL, b"")) for oid in oids
+    )
     return ber.encode(
         ber.GET,
         ber.encode_integer(number)
@@ -193,7 +194,9 @@ def _pdu(number: int, oids: list[str]) -> bytes:
     )
 
 
-def _message_v3(way: Way, engine: _Report | None, *, flags: int, user: str = "", digest: bytes = b"") -> bytes:
+def _message_v3(
+    way: Way, engine: _Report | None, *, flags: int, user: str = "", digest: bytes = b""
+) -> bytes:
     known = engine or _Report(b"", 0, 0, "")
     header = (
         ber.encode_integer(secrets.randbits(30))

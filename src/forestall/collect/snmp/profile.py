@@ -9,7 +9,7 @@ import string
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import yaml
@@ -47,7 +47,7 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     `rate`: the bits of a counter; per second then. `exponent`: a column with EntitySensorDataScale, `digits`
     one with decimal digits. `states`: number and word of each state, a number that is null is not told.
     `unknown`: values that mean that nothing is known. Below `least` or above `most` it is nonsense and counted;
-    `clip` cuts it down. `limit`: the column with the fastest rate (× limit_scale). `after_good`: a 0 is told only
+    `clip` cuts it down. `bit`: 1 where one of these bits of a BITS text is set (0 is the first), else 0. `limit`: the column with the fastest rate (× limit_scale). `after_good`: a 0 is told only
     of what was seen otherwise before.
     """
 
@@ -61,6 +61,7 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     exponent: Word | None = None
     digits: Word | None = None
     states: dict[int, tuple[float | None, str]] = {}
+    bit: Annotated[list[Annotated[int, Meta(ge=0, le=127)]], Meta(max_length=20)] = []
     unknown: list[int] = []
     least: float | None = None
     most: float | None = None
@@ -83,7 +84,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     `item`: how a row is called, the first template whose columns are all there; none: the values are the
     device's own. `combine`: all rows make one number. `began`: a column that changes when the row's counters
-    begin again. `inventory`: columns that describe what is there; they become lines of the snapshot, with
+    begin again. `slow`: columns that are read again only now and then, or when rows come and go. `inventory`: columns that describe what is there; they become lines of the snapshot, with
     `words` for numbers and `hex` for addresses. `tell`: a state is said in the answer's text.
     """
 
@@ -95,6 +96,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     unless: Where = {}
     instead: dict[Word, Instead] = {}
     began: Word | None = None
+    slow: list[Word] = []
     combine: Literal["mean", "sum", "most", "least"] | None = None
     values: list[Number] = []
     inventory: list[Word] = []
@@ -146,12 +148,14 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A kind of device. `matches`: beginnings of sysObjectID. `groups` of the profiles that it inherits come
+    """A kind of device. `matches`: beginnings of sysObjectID. `present`: a single value that only such a device
+    has, where others say the same sysObjectID. `groups` of the profiles that it inherits come
     first; a group of the same name replaces theirs, and `without` leaves some out."""
 
     title: Title
     source: Annotated[str, Meta(min_length=3, max_length=500)]
     matches: Annotated[list[Oid], Meta(max_length=100)] = []
+    present: Oid | None = None
     inherits: Annotated[list[str], Meta(max_length=INHERIT_MAX)] = []
     without: list[Word] = []
     facts: Facts = Facts()
@@ -184,26 +188,33 @@ def find_profile(name: str) -> Profile:
 
 
 @cache
-def _by_prefix() -> Mapping[str, str]:
-    return {prefix: name for name in profile_names() for prefix in find_profile(name).matches}
+def _by_prefix() -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in profile_names():
+        for prefix in find_profile(name).matches:
+            found.setdefault(prefix, []).append(name)
+    return found
 
 
-def choose_profile(object_id: str) -> Profile:
-    """The profile with the longest beginning of this sysObjectID; the generic one for none."""
+def choose_profiles(object_id: str) -> list[Profile]:
+    """The profiles with the longest beginning of this sysObjectID, those that want something present first;
+    the last one wants nothing (the generic one, if no other)."""
     parts = object_id.strip(".").split(".")
-    by_prefix = _by_prefix()
+    names: list[str] = []
     for length in range(len(parts), 0, -1):
-        name = by_prefix.get(".".join(parts[:length]))
-        if name:
-            return find_profile(name)
-    return find_profile(GENERIC)
+        names += _by_prefix().get(".".join(parts[:length]), [])
+    found = [find_profile(name) for name in (*names, GENERIC)]
+    plain = next(index for index, profile in enumerate(found) if profile.present is None)
+    return found[: plain + 1]
 
 
 def read_profile(name: str, text: str) -> Profile:
     """A profile from its YAML. Raises ProfileMistake with the line of the first mistake."""
     file = f"{name}.yaml"
     if len(text.encode()) > FILE_MAX_BYTES:
-        raise ProfileMistake(file, 1, f"it has more than {FILE_MAX_BYTES} bytes", "A profile is a short file.")
+        raise ProfileMistake(
+            file, 1, f"it has more than {FILE_MAX_BYTES} bytes", "A profile is a short file."
+        )
     try:
         node = yaml.compose(text, LOADER)
         plain = yaml.load(text, LOADER)  # noqa: S506 - the safe one in C, or the safe one
@@ -219,9 +230,7 @@ def read_profile(name: str, text: str) -> Profile:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `")
         path = path.rstrip("`") or "$"
-        raise ProfileMistake(
-            file, _line_of(lines, path), f"{path.removeprefix('$.')}: {what}", HOW
-        ) from None
+        raise ProfileMistake(file, _line_of(lines, path), f"{path.removeprefix('$.')}: {what}", HOW) from None
     for path, what, remedy in _mistakes(profile, name):
         raise ProfileMistake(file, _line_of(lines, path), what, remedy)
     return _with_inherited(name, profile)
@@ -296,7 +305,7 @@ def _mistakes_of_group(path: str, group: Group) -> Iterator[tuple[str, str, str]
         yield from missing(f"{path}.values[{place}]", number.columns)
         if number.rate and number.states:
             yield f"{path}.values[{place}].states", "a rate has no states", "Leave one of them out."
-    for key in ("where", "unless", "inventory", "hex", "words", "instead"):
+    for key in ("where", "unless", "slow", "inventory", "hex", "words", "instead"):
         yield from missing(f"{path}.{key}", iter(getattr(group, key)))
     yield from missing(f"{path}.instead", (other.take for other in group.instead.values()))
     if group.began:

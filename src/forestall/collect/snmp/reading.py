@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from forestall.collect.answers import Number as Sample
@@ -116,18 +117,28 @@ def _rows(group: Group, columns: Columns) -> list[str]:
 def fits(where: Where, unless: Where, row: str, columns: Columns) -> bool:
     """Whether a row has one of the wanted values in each column of `where`, and none of `unless`."""
     for name, wanted in where.items():
-        value = columns.get(name, {}).get(row)
-        if (text_of(value) if isinstance(value, bytes) else value) not in wanted:
+        if not _is_one(columns.get(name, {}).get(row), wanted):
             return False
-    for name, unwanted in unless.items():
-        value = columns.get(name, {}).get(row)
-        if (text_of(value) if isinstance(value, bytes) else value) in unwanted:
-            return False
-    return True
+    return not any(_is_one(columns.get(name, {}).get(row), unwanted) for name, unwanted in unless.items())
+
+
+def _is_one(value: Value, wanted: list[int | str]) -> bool:
+    """Whether a value is one of these; a text may be a pattern (`*fan*`, capitals do not matter)."""
+    if isinstance(value, int):
+        return value in wanted
+    text = text_of(value).lower()
+    return any(isinstance(one, str) and fnmatchcase(text, one.lower()) for one in wanted)
 
 
 def read_group(
-    group: Group, columns: Columns, *, before: Remembered, after: Remembered, at_s: float, epoch: int, told: Told
+    group: Group,
+    columns: Columns,
+    *,
+    before: Remembered,
+    after: Remembered,
+    at_s: float,
+    epoch: int,
+    told: Told,
 ) -> None:
     """Add what a group says to `told`; what must be remembered from `before` goes into `after`. `epoch` is
     another one when the device began again."""
@@ -135,7 +146,9 @@ def read_group(
         return
     items = items_of(group, columns)
     for number in group.values:
-        reader = _Reader(group, number, columns, before=before, after=after, at_s=at_s, epoch=epoch, told=told)
+        reader = _Reader(
+            group, number, columns, before=before, after=after, at_s=at_s, epoch=epoch, told=told
+        )
         values = reader.all(items)
         if group.combine and values:
             _combined(group, number, [value for _, value in values], told)
@@ -205,6 +218,8 @@ class _Reader:
         number = self.number
         if number.states:
             return self._state(row, item)
+        if number.bit:
+            return self._bits(row)
         value = self._sum(row, item)
         if value is None:
             return None
@@ -233,6 +248,7 @@ class _Reader:
 
     def _sum(self, row: str, item: str) -> float | None:
         total: float | None = None
+        whole = True  # every counter is remembered, also when one of them has no rate yet
         for name, *column in self.parts:
             value, bits = _pick(column, row)
             if value is None or value in self.unknown:
@@ -242,9 +258,10 @@ class _Reader:
             if self.number.rate:
                 value = self._rate(row, item, name=name, value=value, bits=bits or self.number.rate)
                 if value is None:
-                    return None
+                    whole = False
+                    continue
             total = value if total is None else total + value
-        return total
+        return total if whole else None
 
     def _rate(self, row: str, item: str, *, name: str, value: float, bits: int) -> float | None:
         began = self.began.get(row)
@@ -257,6 +274,15 @@ class _Reader:
         if self.number.limit:
             most = (_pick(self._column(self.number.limit), row)[0] or 0.0) * self.number.limit_scale
         return rate_per_s(self.before.counts.get(key), now, bits=bits, most_per_s=most)
+
+    def _bits(self, row: str) -> float | None:
+        """RFC 2578 7.1.4: the first bit is the highest of the first byte."""
+        value = self.columns.get(self.number.take, {}).get(row)
+        if not isinstance(value, bytes):
+            return None
+        return float(
+            any(value[bit // 8] & 0x80 >> bit % 8 for bit in self.number.bit if bit // 8 < len(value))
+        )
 
     def _power(self, row: str) -> float:
         """ENTITY-SENSOR-MIB: scale 9 is the unit, 8 milli, 10 kilo, three digits a step; and decimal digits."""

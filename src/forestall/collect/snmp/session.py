@@ -168,12 +168,18 @@ class Session:
     async def open(self) -> None:
         """Ready for a poll: new limits; v3 learns the engine and its clock. Raises Silent, Refused, NotAsked,
         Nonsense."""
-        self.values_left, self.bytes_left, self.odd = VALUES_MAX, BYTES_MAX, []
+        self.values_left, self.bytes_left, self.odd, self.requests = VALUES_MAX, BYTES_MAX, [], 0
         if not self._lanes:
             self._lanes.append(await self._new_lane())
         elif self.way.version == 3:
             sock = self._lanes[0].sock
             await self._lanes[0].ask(sock.send_refresh, sock.recv_refresh)
+
+    def spare(self) -> None:
+        """Between polls one socket is enough."""
+        for lane in self._lanes[1:]:
+            lane.close()
+        del self._lanes[1:]
 
     def close(self) -> None:
         """Close its sockets."""
@@ -310,4 +316,3 @@ class Session:
                 self.bytes_left -= len(value)  # type: ignore[arg-type]
         if self.values_left < 0 or self.bytes_left < 0:
             raise TooMuch(f"more than {VALUES_MAX} values or {BYTES_MAX >> 20} MB of text in one poll")
-
