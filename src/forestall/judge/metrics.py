@@ -135,6 +135,8 @@ METRICS = _listed(
     ("device.temperature_celsius", "{item} is at {value}"),
     ("device.fan_failed", "the fan {item} has failed"),
     ("device.power_failed", "the power supply {item} has failed"),
+    ("device.unsaved_lines", "what runs is not saved: {value} lines differ from what would start"),
+    ("device.host_key_changed", "{item} shows another host key than before"),
     ("forestall.queue_bytes", "the queue {item} holds {value}"),
     ("forestall.queue_age_s", "the oldest waiting observation of {item} is {value} old"),
     ("forestall.rejected_count", "input from {item} was rejected"),
