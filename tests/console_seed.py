@@ -46,6 +46,7 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
     from forestall.alerts.channels import create_channel
     from forestall.estate.actions import add_asset, add_client, add_contact, add_probe, add_site
     from forestall.estate.credentials import add_credential
+    from forestall.estate.models import Collector
     from forestall.intake.heartbeats import Heard, add_heartbeat, note_ping
 
     names = ("Fairway Motors", "Harbor Credit Union", "Dunmore Clinic", "Juniper Hotels", "Alder Dental")
@@ -68,6 +69,11 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
             EVERYTHING, client=client.pk, name=f"{prefix}, reading", kind="ssh",
             fields={"user": "reader", "password": "not shown"},
         )  # fmt: skip
+        collector = Collector.objects.create(
+            client=client, site=site, asset=server, public_key=b"k" * 32, key_since=now, enrolled_at=now,
+            last_seen_at=now, version="0.1.0", platform="Linux 6.1",
+        )  # fmt: skip
+        add_probe(EVERYTHING, asset=firewall, kind="tcp", target="10.4.0.1:22", collector=collector.pk)
         beat = add_heartbeat(EVERYTHING, asset=server, name="nightly backup")
         note_ping(beat.pk, Heard(kind="fail", at=now - timedelta(hours=3), peer="10.4.0.9", status=2,
                                  agent="curl/8", body=b"disk full"))  # fmt: skip
@@ -80,10 +86,11 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
                 "website": web.pk,
                 "heartbeat": beat.pk,
                 "credential": credential.pk,
+                "collector": collector.pk,
             }
         if name == names[1]:
             found.foreign |= {"client": client.pk, "site": site.pk, "asset": server.pk, "heartbeat": beat.pk}
-            found.foreign["credential"] = credential.pk
+            found.foreign |= {"credential": credential.pk, "collector": collector.pk}
     create_channel(
         EVERYTHING, notifier="webhook", title="On call",
         given={"url": "http://127.0.0.1:9/", "secret": "shared", "allow_private": True}, now=now,
@@ -185,6 +192,15 @@ def _configure(ids: dict[str, str], now: datetime) -> None:
                     },
                 }
             )
+    ports = "".join(f"interface Gi1/0/{n}\n description desk {n}\n!\n" for n in range(1, 13))
+    for place, (member, ntp) in enumerate((("fw", "10.4.0.1"), ("www", "10.4.0.1"), ("srv", "10.9.9.9"))):
+        device = Asset.objects.filter(client=asset.client_id, name__startswith=member).get()
+        for before, way in ((2000, "telnet ssh"), (90, "ssh")):
+            text = f"version 15.2\nhostname {member}\n{ports}ntp server {ntp}\nline vty 0 4\n transport input {way}\n"
+            shot = Snapshot(
+                to_ms(now) - (before + place) * MINUTE_MS, "running", text, "Running configuration"
+            )
+            store_snapshot(asset.client_id, device.pk, shot, now=now)
     refused = Snapshot(at_ms=to_ms(now), kind="firewall", text="", problem="nft: permission denied")
     store_snapshot(asset.client_id, asset.pk, refused, now=now)
 

@@ -229,7 +229,8 @@ def list_collectors(scope: Scope, *, client: str = "", limit: int = PAGE_MAX) ->
 
 def find_collector(scope: Scope, identifier: str) -> Collector | None:
     """A collector, or None."""
-    return Collector.objects.of(scope).filter(pk=identifier).select_related("asset").first()
+    found = Collector.objects.of(scope).filter(pk=identifier)
+    return found.select_related("asset", "client", "site").first()
 
 
 def list_enrolment_tokens(scope: Scope, *, client: str = "") -> list[EnrolmentToken]:

@@ -4,6 +4,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST as post
 
 from forestall.web.console import (
+    collectors,
     configurations,
     credentials,
     desk,
@@ -74,6 +75,7 @@ urlpatterns = [
     path("channels/add/<str:notifier>", post(installation.channel_add), name="channel-add"),
     path("channels/<str:channel>/<str:what>", post(installation.channel_change), name="channel-change"),
     path("collectors/", installation.collector_list, name="collectors"),
+    path("collectors/<str:collector>/", collectors.collector_page, name="collector"),
     path("collectors/<str:collector>/revoke", post(installation.collector_revoke), name="collector-revoke"),
     path("credentials/", credentials.credential_list, name="credentials"),
     path("credentials/add", post(credentials.credential_add), name="credential-add"),
