@@ -196,7 +196,8 @@ def _configure(ids: dict[str, str], now: datetime) -> None:
     for place, (member, ntp) in enumerate((("fw", "10.4.0.1"), ("www", "10.4.0.1"), ("srv", "10.9.9.9"))):
         device = Asset.objects.filter(client=asset.client_id, name__startswith=member).get()
         for before, way in ((2000, "telnet ssh"), (90, "ssh")):
-            text = f"version 15.2\nhostname {member}\n{ports}ntp server {ntp}\nline vty 0 4\n transport input {way}\n"
+            lines = f"line vty 0 4\n transport input {way}\n"
+            text = f"version 15.2\nhostname {member}\n{ports}ntp server {ntp}\n{lines}"
             shot = Snapshot(
                 to_ms(now) - (before + place) * MINUTE_MS, "running", text, "Running configuration"
             )

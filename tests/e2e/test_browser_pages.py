@@ -145,6 +145,43 @@ def test_page(browser: Browser, seeded: Installation, name: str, look: str) -> N
     watched.nothing_strange()
 
 
+ANSWERS = {
+    "configurations-found": "/configurations/?q=transport&client=Fairway+Motors",
+    "configurations-missing": "/configurations/?q=10.9.9.9&absent=1",
+    "configurations-mistake": "/configurations/?q=%28&mode=re",
+    "client-settings-found": "/clients/<client>/settings/?q=ntp+server",
+    "compare-one-column": "/versions/<version>/compare?view=one",
+    "asset-configurations-running": "/assets/<asset>/configurations/?kind=running",
+}
+
+
+@pytest.mark.parametrize("look", ["light", "phone-dark"])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_about_configurations(browser: Browser, seeded: Installation, name: str, look: str) -> None:
+    """What only a question in the address shows."""
+    watched = window(browser, seeded, look)
+    page = watched.open(filled(ANSWERS[name], seeded.seeded["ids"]))
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
+    found = Axe().run(page)
+    watched.context.close()
+    assert wide <= 0, f"{name} is {wide} px wider than the window"
+    assert found.violations_count == 0, found.generate_report()
+    watched.nothing_strange()
+
+
+def test_versions_are_chosen_and_compared_by_keyboard(browser: Browser, seeded: Installation) -> None:
+    watched = window(browser, seeded)
+    page = watched.open(f"/assets/{seeded.seeded['ids']['asset']}/configurations/?kind=running")
+    page.get_by_label("Compare with version 2").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/compare\?with="))
+    expect(page.locator("td.del")).to_have_text(" transport input telnet ssh")
+    watched.nothing_strange()
+    watched.context.close()
+
+
 def test_a_chart_shows_its_mean_on_top_of_its_band(browser: Browser, seeded: Installation) -> None:
     """Six hours of samples in a window of seven days: few points, wide band. Pixels of the line's colour."""
     watched = window(browser, seeded)

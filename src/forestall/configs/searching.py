@@ -66,6 +66,13 @@ class Line:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
+    @property
+    def surrounded(self) -> list[tuple[int, str, bool]]:
+        """The line among those around it: number, text, whether it is the one."""
+        lines = (*self.before, self.text, *self.after)
+        first = self.number - len(self.before)
+        return [(number, text, number == self.number) for number, text in enumerate(lines, first)]
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
