@@ -214,8 +214,9 @@ def _lines(matcher: Matcher, text: bytes) -> list[Line]:
 
 
 def lines_of_devices(scope: Scope, needle: Needle, where: Where) -> list[tuple[Place, list[str]]]:
-    """What each configuration says: its lines that are like the needle, at most LINES_OF_A_DEVICE. At most
-    DEVICES_MAX of them; raises Trouble for a needle that cannot be read."""
+    """What each configuration says: its lines that are like the needle, at most LINES_OF_A_DEVICE. When no kind
+    is asked for, kinds of which none says anything are left out. At most DEVICES_MAX of them; raises Trouble
+    for a needle that cannot be read."""
     matcher = Matcher(needle)
     places = list_places(scope, where)[:DEVICES_MAX]
     said: dict[int, list[str]] = {}
@@ -223,7 +224,12 @@ def lines_of_devices(scope: Scope, needle: Needle, where: Where) -> list[tuple[P
         numbers = matcher.lines(text, most=LINES_OF_A_DEVICE)
         lines = split_lines(text.decode())
         said[key] = [lines[number].strip() for number in numbers if number < len(lines)]
-    return [(one, said[one.content]) for one in places if one.content in said]
+    telling = {one.kind for one in places if said.get(one.content)}
+    return [
+        (one, said[one.content])
+        for one in places
+        if one.content in said and (where.kind or one.kind in telling)
+    ]
 
 
 def list_kinds(scope: Scope) -> list[str]:
