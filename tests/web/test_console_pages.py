@@ -11,9 +11,10 @@ from django.utils import timezone
 import console_seed
 from console_pages import filled, page_addresses
 from console_seed import PASSWORD, Seeded
-from estate_factories import START, make_asset, make_client, make_person
+from estate_factories import EVERYTHING, START, make_asset, make_client, make_person
 from forestall.alerts.models import Alert, Channel, Window
-from forestall.estate.models import ApiToken, Asset, Client, EnrolmentToken, Person
+from forestall.estate.credentials import add_credential
+from forestall.estate.models import ApiToken, Asset, Client, EnrolmentToken, Person, Probe
 from forestall.estate.values import Role
 from forestall.findings.models import Override
 from forestall.intake.models import Stranger
@@ -467,3 +468,30 @@ def test_a_ticket_about_an_asset_of_ones_own(seeded: Seeded, sign_in: Callable[.
     assert "srv-fairway" in text
     text = browser.get("/tickets/new", {"asset": seeded.foreign["asset"]}).content.decode()
     assert "harbor" not in text.lower()
+
+
+def test_a_device_is_captured_with_recipe_and_credential_in_one_form(sign_in: Callable[..., Browser]) -> None:
+    client = make_client()
+    asset = make_asset(client, kind="switch", addresses=["10.4.0.2"])
+    browser = sign_in()
+    page = browser.get(f"/assets/{asset.pk}/").content.decode()
+    assert "Add a credential for SSH first" in page
+    fields = {"user": "reader", "password": "r-7781-x"}
+    row = add_credential(EVERYTHING, client=client.pk, name="switches", kind="ssh", fields=fields)
+    assert "<option>cisco-ios</option>" in browser.get(f"/assets/{asset.pk}/").content.decode()
+    given = {"recipe": "cisco-ios", "target": "10.4.0.2", "credential": row.pk, "every_h": "6"}
+    browser.post(f"/assets/{asset.pk}/capture", given)
+    probe = Probe.objects.get(asset=asset)
+    assert (probe.kind, probe.credential, probe.interval_s) == ("device", row, 6 * 3600)
+    assert probe.settings == {"recipe": "cisco-ios"}
+    page = browser.get(f"/assets/{asset.pk}/").content.decode()
+    assert "Capture now" in page and "r-7781-x" not in page
+    browser.post(f"/assets/{asset.pk}/capture-now")
+    probe.refresh_from_db()
+    assert probe.ask_now_at is not None
+    for wrong, says in (
+        ({"recipe": "toaster"}, "no recipe"),
+        ({"credential": ""}, "signs in with a credential"),
+    ):
+        answer = browser.post(f"/assets/{asset.pk}/capture", given | wrong)
+        assert says in said(answer)

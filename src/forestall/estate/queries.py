@@ -211,7 +211,8 @@ def list_probes(
         rows = rows.filter(asset=asset)
     if after:
         rows = rows.filter(pk__gt=after)
-    return list(rows.select_related("asset", "collector").order_by("pk")[: min(limit, PAGE_MAX)])
+    rows = rows.select_related("asset", "collector", "credential")
+    return list(rows.order_by("pk")[: min(limit, PAGE_MAX)])
 
 
 def find_probe(scope: Scope, identifier: str) -> Probe | None:

@@ -13,6 +13,7 @@ from forestall.configs import actions, queries
 from forestall.configs.comparing import pair_rows, settings_of
 from forestall.configs.matching import Mode, Needle
 from forestall.configs.models import Configuration
+from forestall.configs.notices import notices_of
 from forestall.configs.searching import Where, lines_of_devices, list_kinds, search
 from forestall.configs.texts import text_of
 from forestall.estate import queries as estate
@@ -202,6 +203,7 @@ def change_page(request: Asked, change: str) -> HttpResponse:
     """What was changed, when, and who was signed in."""
     row = seen_or_404(lambda: queries.find_change(request.scope, change))
     context = {"nav": "assets", "change": row, "rows": queries.difference(request.scope, row)}
+    context["notices"] = notices_of(request.scope, row)
     return render(request, "console/change.html", context)
 
 

@@ -1,6 +1,7 @@
 """The first page, clients, assets, search."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -8,10 +9,11 @@ from django.utils import timezone
 
 from forestall.alerts import queries as alerts
 from forestall.collect.asking import PROBES
+from forestall.collect.devices.recipe import recipe_names
 from forestall.configs import queries as configs
-from forestall.estate import actions, queries
+from forestall.estate import actions, credentials, queries
 from forestall.estate.logins import name_logins_of_client
-from forestall.estate.models import Client
+from forestall.estate.models import Asset, Client
 from forestall.estate.tenancy import Scope
 from forestall.estate.values import ASSET_KINDS
 from forestall.findings import queries as findings
@@ -28,6 +30,7 @@ from forestall.telemetry.search import search_logs
 from forestall.tickets import queries as tickets
 from forestall.tickets.before import accounts_of
 from forestall.web.access.gate import needs
+from forestall.web.console import captures
 from forestall.web.console.common import Asked, attempt, client_given, lines_of, seen_or_404
 from forestall.web.telemetry import clients_of_scope, store
 
@@ -276,6 +279,7 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "refusals": configs.list_refusals(scope, asset=row.pk),
             "probes": queries.list_probes(scope, asset=row.pk),
             "probe_kinds": list(load(PROBES)),
+            **_captures(scope, row),
             "collectors": queries.list_collectors(scope, client=row.client_id),
             "heartbeats": [(one, state_of(one, now)) for one in list_heartbeats(scope, asset=row.pk)],
             "children": queries.children_of(scope, row),
@@ -285,6 +289,19 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "evidence": alerts.list_evidence(scope, asset=row.pk, most=10),
         },
     )
+
+
+def _captures(scope: Scope, asset: Asset) -> dict[str, Any]:
+    """How its configuration is captured, and with what that could begin."""
+    found = credentials.list_credentials(scope, client=asset.client_id)
+    here = [one for one in found if one.site_id in (None, asset.site_id)]
+    probes = queries.list_probes(scope, asset=asset.pk)
+    return {
+        "captures": [probe for probe in probes if probe.kind == captures.KIND],
+        "credentials": [one for one in here if one.kind in load(PROBES)[captures.KIND].SPEC.credentials],
+        "all_credentials": here,
+        "recipes": recipe_names(),
+    }
 
 
 def _rank(metric: str) -> int:
@@ -331,14 +348,16 @@ def asset_change(request: Asked, asset: str, what: str) -> HttpResponse:
             return redirect("assets")
         case "probe":
             kind = given.get("kind", "")
-            plugin = load(PROBES).get(kind)
-            seen_or_404(lambda: plugin)
+            plugin = seen_or_404(lambda: load(PROBES).get(kind))
             every = given.get("interval_s", "60")
             attempt(
                 request,
                 lambda: actions.add_probe(
                     scope, asset=row, kind=kind, target=given.get("target", ""),
                     interval_s=int(every) if every.isdecimal() else 60, collector=given.get("collector", ""),
+                    credential=credentials.credential_for(
+                        scope, row, given.get("credential", ""), kinds=plugin.SPEC.credentials
+                    ),
                 ),
                 "Probe added; its first answer comes within a few seconds.",
             )  # fmt: skip

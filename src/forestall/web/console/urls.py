@@ -4,6 +4,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST as post
 
 from forestall.web.console import (
+    captures,
     collectors,
     configurations,
     credentials,
@@ -39,6 +40,8 @@ urlpatterns = [
     ),
     path("assets/<str:asset>/series", overview.series, name="series"),
     path("assets/<str:asset>/change/<str:what>", post(overview.asset_change), name="asset-change"),
+    path("assets/<str:asset>/capture", post(captures.capture_add), name="capture-add"),
+    path("assets/<str:asset>/capture-now", post(captures.capture_now), name="capture-now"),
     path("assets/<str:asset>/heartbeats/add", post(heartbeats.heartbeat_add), name="heartbeat-add"),
     path("heartbeats/<str:heartbeat>/", heartbeats.heartbeat_page, name="heartbeat"),
     path("heartbeats/<str:heartbeat>/remove", post(heartbeats.heartbeat_remove), name="heartbeat-remove"),
