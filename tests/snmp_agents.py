@@ -57,7 +57,7 @@ class Tree:
     def answer(self, data: bytes) -> bytes:
         """The response to a v1 or v2c request."""
         version, community, pdu = ber.decode_all(ber.decode(data).content)
-        number, first, second, binds = ber.decode_all(pdu.content)
+        number, _, second, binds = ber.decode_all(pdu.content)
         oids = [ber.decode_oid(ber.decode(one.content)) for one in ber.decode_all(binds.content)]
         found: list[bytes] = []
         if pdu.tag == ber.GET_BULK:
@@ -153,7 +153,8 @@ def running(
     """A process that is ended afterwards; begun when it is ready."""
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, env={
-            "PATH": "/usr/sbin:/usr/bin:/bin", "SNMP_PERSISTENT_DIR": str(folder / "kept"), "HOME": str(folder),
+            "PATH": "/usr/sbin:/usr/bin:/bin", "SNMP_PERSISTENT_DIR": str(folder / "kept"),
+            "HOME": str(folder),
         })  # fmt: skip
         try:
             deadline = time.monotonic() + within_s

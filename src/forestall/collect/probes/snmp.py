@@ -22,7 +22,7 @@ SPEC = Spec(
     title="SNMP",
     about="Polls a device: interfaces, processor, memory, sensors, supplies, batteries, BGP neighbours, "
     "what it is made of. Its profile is chosen by what the device says it is.",
-    source="RFC 3416, RFC 3414, RFC 7860; the profiles in src/forestall/collect/snmp/profiles, each with its MIBs",
+    source="RFC 3416, RFC 3414, RFC 7860; the MIBs named in src/forestall/collect/snmp/profiles",
     settings=(
         Setting(
             "version", "Version", "choice", default="by credential", choices=("by credential", "1"),
@@ -37,8 +37,8 @@ SPEC = Spec(
             help="Items that nobody wants, one pattern a line: Vlan*, Null0",
         ),
     ),
-    limits="Reads only. 10,000 rows of a table, 500,000 values and 32 MB of text in a poll; a datagram is sent "
-    "three times. Rates come with the second poll. An interface tells that it is down only after it was up.",
+    limits="Reads only. 10,000 rows of a table, 500,000 values and 32 MB of text in a poll; a datagram is "
+    "sent three times. Rates come with the second poll. An interface tells that it is down only after it was up.",
     produces=(
         "probe.up", "probe.took_ms", "device.uptime_s", "device.restarted", "device.cpu_used_ratio",
         "device.memory_used_ratio", "device.temperature_celsius", "device.fan_failed", "device.power_failed",

@@ -1,1 +1,1 @@
-"""Polling of devices by SNMP: sessions, profiles (data files), counters. `collect.probes.snmp` asks with it."""
+"""Polling of devices by SNMP for `collect.probes.snmp`: sessions, profiles (data files), counters."""

@@ -1,7 +1,7 @@
 """Rates from counters that wrap and restart. Pure: counts and times in, rates out.
 
 A counter counts up to 2^32 or 2^64 and begins again at 0. It also begins again when the device restarts, or
-when its owner says so (ifCounterDiscontinuityTime). After a restart there is no rate, rather than a wrong one.
+when its owner says so (ifCounterDiscontinuityTime). Then there is no rate, rather than a wrong one.
 Source: RFC 2578 (7.1.6, 7.1.10), RFC 2863 (3.1.5, 3.1.6), RFC 3411 (snmpEngineTime).
 """
 

@@ -43,7 +43,7 @@ class _Heard(NamedTuple):
 
 
 class _Report(NamedTuple):
-    """What a v3 message says: the engine, its clock, and what it complains about ("" for an ordinary answer)."""
+    """What a v3 message says: the engine, its clock, and what it complains about ("" for nothing)."""
 
     engine: bytes
     boots: int
@@ -82,8 +82,8 @@ async def find_reason(way: Way) -> str:
         return f"{place} answers now, but did not before: it is overloaded, or packets get lost on the way"
     if await _discover(way) is not None:
         return (
-            f"{place} answers SNMP v3, but not v{'1' if way.version == 1 else '2c'} with this community: it is "
-            "wrong, that version is switched off there, or an access list leaves this collector out"
+            f"{place} answers SNMP v3, but not v{'1' if way.version == 1 else '2c'} with this community: it "
+            "is wrong, that version is switched off there, or an access list leaves this collector out"
         )
     return (
         f"{place} is silent: the community is wrong (an agent says nothing then), SNMP is off, or a firewall "
@@ -99,12 +99,12 @@ async def _reason_v3(way: Way, place: str) -> str:
         return _elsewhere(place, found)
     if found is None:
         return (
-            f"{place} is silent: SNMP v3 is off there, or a firewall or an access list on the way leaves this "
-            "collector out"
+            f"{place} is silent: SNMP v3 is off there, or a firewall or an access list on the way leaves "
+            "this collector out"
         )
     assert isinstance(found, _Report)
     user = way.credential.get("user", "")
-    bare = await _report(way, _message_v3(way, found, flags=REPORTABLE, user=user))
+    bare = await _report(way, _message_v3(found, flags=REPORTABLE, user=user))
     if bare is not None and bare.complaint == "user":
         return f"{place} knows no user {user!r}: create it there, or correct the name in the credential"
     protocol = way.credential.get("auth_protocol", "")
@@ -118,8 +118,8 @@ async def _reason_v3(way: Way, place: str) -> str:
         )
     if signed is not None and signed.complaint == "time window":
         return (
-            f"{place} finds our time outside its window (150 s): its clock runs wrong or it restarts again and "
-            f"again (engine boots {found.boots}, time {found.time_s} s)"
+            f"{place} finds our time outside its window (150 s): its clock runs wrong or it restarts again "
+            f"and again (engine boots {found.boots}, time {found.time_s} s)"
         )
     privacy = way.credential.get("privacy_protocol", "")
     if privacy:
@@ -136,8 +136,8 @@ def _nothing_listens(place: str) -> str:
 
 def _elsewhere(place: str, heard: _Heard) -> str:
     return (
-        f"{place} was asked, but {heard.sender} answered: ask that address, or set the source address of SNMP "
-        "on the device"
+        f"{place} was asked, but {heard.sender} answered: ask that address, or set the source address of "
+        "SNMP on the device"
     )
 
 
@@ -194,9 +194,7 @@ def _pdu(number: int, oids: list[str]) -> bytes:
     )
 
 
-def _message_v3(
-    way: Way, engine: _Report | None, *, flags: int, user: str = "", digest: bytes = b""
-) -> bytes:
+def _message_v3(engine: _Report | None, *, flags: int, user: str = "", digest: bytes = b"") -> bytes:
     known = engine or _Report(b"", 0, 0, "")
     header = (
         ber.encode_integer(secrets.randbits(30))
@@ -235,7 +233,7 @@ def _signed(way: Way, engine: _Report, protocol: str) -> bytes:
     key = kind.get_localized_key(master, engine.engine)
     hole = secrets.token_bytes(size)  # found again by its content
     message = _message_v3(
-        way, engine, flags=REPORTABLE | AUTHENTICATED, user=way.credential.get("user", ""), digest=hole
+        engine, flags=REPORTABLE | AUTHENTICATED, user=way.credential.get("user", ""), digest=hole
     )
     at = message.index(hole)
     zeros = message[:at] + bytes(size) + message[at + size :]
@@ -244,7 +242,7 @@ def _signed(way: Way, engine: _Report, protocol: str) -> bytes:
 
 async def _discover(way: Way) -> "_Report | _Heard | str | None":
     """The engine of a device; "refused"; what came from elsewhere; None for silence."""
-    heard = await _ask(way, _message_v3(way, None, flags=REPORTABLE))
+    heard = await _ask(way, _message_v3(None, flags=REPORTABLE))
     if not isinstance(heard, _Heard):
         return heard
     if not heard.expected:

@@ -1,7 +1,7 @@
 """One device, polled again and again: reads what its profile names, and remembers what rates need.
 
-Every poll reads the columns of numbers; a full poll (the first, after a restart, every FULL_EVERY_S) also reads
-facts and inventory, and finds out anew which tables the device has and where it needs older columns instead.
+Every poll reads the columns of numbers; a full poll (the first, after a restart, every FULL_EVERY_S) also
+reads facts and inventory, and finds out anew which tables the device has and where it needs older columns instead.
 """
 
 import asyncio
@@ -187,7 +187,7 @@ class Device:
         return read
 
     async def _complete(self, session: Session, group: Group, columns: dict[str, Column], full: bool) -> None:
-        """Add slow columns, those of before where no rows came or went, and what is needed instead of others."""
+        """Add slow columns (those of before where no rows came or went) and those instead of others."""
         key = next(iter(sorted(group.item_columns - set(group.slow))), None)
         rows = columns.get(key, {}).keys() if key else ()
         if group.slow:

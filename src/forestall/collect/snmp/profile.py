@@ -1,7 +1,7 @@
 """Profiles: what to ask a kind of device by SNMP, and what it means. One YAML file each.
 
-A profile names columns of tables (or single values) by OID and says which metric each becomes, what the item is
-called, and which numbers are states. See docs/howto/snmp-profile.md.
+A profile names columns of tables (or single values) by OID and says which metric each becomes, what the item
+is called, and which numbers are states. See docs/howto/snmp-profile.md.
 """
 
 import re
@@ -34,7 +34,7 @@ Where = dict[Word, list[Match]]
 
 
 class Instead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Another column that says the same where the first is missing, in units of `scale`; `bits` of a counter."""
+    """Another column that says the same where the first is missing, × `scale`; `bits` of a counter."""
 
     take: Word
     scale: float = 1.0
@@ -46,9 +46,10 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     `rate`: the bits of a counter; per second then. `exponent`: a column with EntitySensorDataScale, `digits`
     one with decimal digits. `states`: number and word of each state, a number that is null is not told.
-    `unknown`: values that mean that nothing is known. Below `least` or above `most` it is nonsense and counted;
-    `clip` cuts it down. `bit`: 1 where one of these bits of a BITS text is set (0 is the first), else 0. `limit`: the column with the fastest rate (× limit_scale). `after_good`: a 0 is told only
-    of what was seen otherwise before.
+    `unknown`: values that mean that nothing is known. Below `least` or above `most` it is nonsense and is
+    counted; `clip` cuts it down. `bit`: 1 where one of these bits of a BITS text is set (0 is the first), else
+    0. `limit`: the column with the fastest rate (× limit_scale). `after_good`: a 0 is told only of what was
+    seen otherwise before.
     """
 
     metric: Metric
@@ -84,8 +85,9 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     `item`: how a row is called, the first template whose columns are all there; none: the values are the
     device's own. `combine`: all rows make one number. `began`: a column that changes when the row's counters
-    begin again. `slow`: columns that are read again only now and then, or when rows come and go. `inventory`: columns that describe what is there; they become lines of the snapshot, with
-    `words` for numbers and `hex` for addresses. `tell`: a state is said in the answer's text.
+    begin again. `slow`: columns that are read again only now and then, or when rows come and go. `inventory`:
+    columns that describe what is there; they become lines of the snapshot, with `words` for numbers and `hex`
+    for addresses.
     """
 
     name: Word
@@ -148,8 +150,8 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A kind of device. `matches`: beginnings of sysObjectID. `present`: a single value that only such a device
-    has, where others say the same sysObjectID. `groups` of the profiles that it inherits come
+    """A kind of device. `matches`: beginnings of sysObjectID. `present`: a single value that only such a
+    device has, where others say the same sysObjectID. `groups` of the profiles that it inherits come
     first; a group of the same name replaces theirs, and `without` leaves some out."""
 
     title: Title

@@ -1,4 +1,4 @@
-"""What a profile makes of the columns of one poll: numbers, states in words, and lines of the inventory. Pure.
+"""What a profile makes of the columns of one poll: numbers, states in words, lines of the inventory. Pure.
 
 Counters are remembered by metric and item, never by row: a device numbers its interfaces anew when it likes.
 """
@@ -60,7 +60,7 @@ def number_of(value: Value) -> float | None:
     Raises ValueError for what is no number.
     """
     if value.__class__ is int:
-        return value  # type: ignore[return-value]
+        return value
     if isinstance(value, bytes):
         match = _NUMBER.match(value)
         if match is None:
@@ -285,13 +285,13 @@ class _Reader:
         )
 
     def _power(self, row: str) -> float:
-        """ENTITY-SENSOR-MIB: scale 9 is the unit, 8 milli, 10 kilo, three digits a step; and decimal digits."""
+        """ENTITY-SENSOR-MIB: scale 9 is the unit, 8 milli, 10 kilo, three digits a step."""
         assert self.number.exponent
         step = number_of(self.columns.get(self.number.exponent, {}).get(row)) or 9
         digits = 0.0
         if self.number.digits:
             digits = number_of(self.columns.get(self.number.digits, {}).get(row)) or 0
-        return 10.0 ** max(-30.0, min(30.0, 3 * (step - 9) - digits))
+        return float(10.0 ** max(-30.0, min(30.0, 3 * (step - 9) - digits)))
 
     def _state(self, row: str, item: str) -> float | None:
         number = self.number

@@ -227,8 +227,8 @@ class Session:
         return found
 
     async def _get_part(self, lane: _Lane, part: list[str]) -> dict[str, Value]:
-        """v1 refuses a whole request for one OID that is missing, and small devices one that is too long: then
-        half of it each."""
+        """v1 refuses a whole request for one OID that is missing, small devices one that is too long: then half
+        of it each."""
         self.requests += 1
         found: dict[str, Value] = {}
         with suppress(SnmpError):
@@ -313,6 +313,6 @@ class Session:
         for value in values:
             self.values_left -= 1
             if value.__class__ is bytes:
-                self.bytes_left -= len(value)  # type: ignore[arg-type]
+                self.bytes_left -= len(value)
         if self.values_left < 0 or self.bytes_left < 0:
             raise TooMuch(f"more than {VALUES_MAX} values or {BYTES_MAX >> 20} MB of text in one poll")
