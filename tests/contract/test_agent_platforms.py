@@ -62,7 +62,7 @@ directory = Path(given["directory"])
 write_identity(directory, Identity("C" * 13, "K" * 13, "A" * 13, given["url"], "07" * 32))
 async def life():
     loop = asyncio.get_running_loop()
-    loop.call_later(4.0, signal.raise_signal, signal.SIGTERM)
+    loop.call_later(2.0, signal.raise_signal, signal.SIGTERM)
     await run_agent(directory)
 with asyncio.Runner(loop_factory=Loop if given["platform"] == "win32" else None) as runner:
     runner.run(life())
@@ -74,7 +74,7 @@ print(json.dumps({
 
 
 def live(tmp_path: Path, *, platform: str = "linux", blocked: list[str] | None = None) -> dict[str, object]:
-    """Four seconds of an agent's life, until SIGTERM; what it had imported at the end."""
+    """Two seconds of an agent's life, until SIGTERM; what it had imported at the end."""
     told = {
         "platform": platform,
         "lacking": LACKING.get(platform, []),
