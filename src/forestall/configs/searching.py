@@ -214,9 +214,9 @@ def _lines(matcher: Matcher, text: bytes) -> list[Line]:
 
 
 def lines_of_devices(scope: Scope, needle: Needle, where: Where) -> list[tuple[Place, list[str]]]:
-    """What each configuration says: its lines that are like the needle, at most LINES_OF_A_DEVICE. When no kind
-    is asked for, kinds of which none says anything are left out. At most DEVICES_MAX of them; raises Trouble
-    for a needle that cannot be read."""
+    """What each configuration says: its lines that are like the needle, at most LINES_OF_A_DEVICE, of at most
+    DEVICES_MAX configurations. When no kind is asked for, kinds of which none says anything are left out.
+    Raises Trouble for a needle that cannot be read."""
     matcher = Matcher(needle)
     places = list_places(scope, where)[:DEVICES_MAX]
     said: dict[int, list[str]] = {}
