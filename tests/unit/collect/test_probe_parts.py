@@ -196,7 +196,7 @@ async def test_asking_once_by_hand_names_what_is_wrong() -> None:
 
 def test_every_probe_says_what_it_produces() -> None:
     assert set(load(PROBES)) == {
-        *("device", "dns", "domain", "http", "icmp", "nagios", "ntp", "smtp", "sql", "tcp", "tls"),
+        *("device", "dns", "domain", "http", "icmp", "nagios", "ntp", "smtp", "snmp", "sql", "tcp", "tls"),
     }
     for name, module in load(PROBES).items():
         assert module.SPEC.limits and "probe.up" in module.SPEC.produces, name
