@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from forestall.collect.masking import Masker
 from forestall.collect.remembering import Memory
-from forestall.kernel.observations import ANSWER_MAX_CHARS, Snapshot
+from forestall.kernel.observations import ANSWER_MAX_CHARS, Snapshot, Sweep
 
 
 class Number(NamedTuple):
@@ -54,6 +54,7 @@ class Answer:
     numbers: Sequence[Number] = ()
     took_ms: float | None = None
     snapshots: Sequence[Snapshot] = ()
+    sweep: Sweep | None = None
 
 
 class NoAnswer(Exception):

@@ -145,6 +145,7 @@ def _outcome(order: ProbeOrder, answer: Answer, *, at_ms: int, spent_ms: float) 
             for n in numbers
         ],
         snapshots=_bounded(answer.snapshots),
+        sweep=answer.sweep,
     )
 
 

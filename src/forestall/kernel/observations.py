@@ -13,6 +13,8 @@ BATCH_MAX_BYTES = 8 << 20
 TEXT_MAX_BYTES = 4 << 20
 ANSWER_MAX_CHARS = 4096
 OUTCOME_SNAPSHOTS_MAX = 50
+SIGHTINGS_MAX = 5_000
+LINKS_MAX = 20_000
 
 Name = Annotated[str, Meta(max_length=128)]
 Item = Annotated[str, Meta(max_length=256)]
@@ -53,12 +55,58 @@ class Snapshot(Struct, frozen=True):
     signed_in: list[str] = []
 
 
+class Sighting(Struct, frozen=True):
+    """A device that a sweep of a site saw: one for all of its addresses, as far as it says that they are its.
+
+    `mac` is as the neighbour table has it, `macs` and `addresses` what the device says of itself (by SNMP);
+    `services` are what its ports said, `by` by what it was seen (`ping`, `neighbours`, `snmp`, `mdns`, …).
+    """
+
+    at_ms: Milliseconds
+    address: Annotated[str, Meta(max_length=45)]
+    mac: Annotated[str, Meta(max_length=17)] = ""
+    names: Annotated[list[Name], Meta(max_length=8)] = []
+    vendor: Name = ""
+    ports: Annotated[list[int], Meta(max_length=64)] = []
+    services: Annotated[list[Name], Meta(max_length=16)] = []
+    description: Annotated[str, Meta(max_length=512)] = ""
+    object_id: Name = ""
+    by: Annotated[list[Name], Meta(max_length=16)] = []
+    addresses: Annotated[list[Name], Meta(max_length=64)] = []
+    macs: Annotated[list[Name], Meta(max_length=256)] = []
+    forwards: bool = False
+
+
+class Link(Struct, frozen=True):
+    """What one device says of its wire: behind `port` of the device at `local` (an address) it knows something
+    by `protocol` (`lldp`, `cdp`, `fdb`, `arp`, `route`). What it does not say of it is ""."""
+
+    protocol: Annotated[str, Meta(max_length=8)]
+    local: Annotated[str, Meta(max_length=45)]
+    port: Name
+    mac: Annotated[str, Meta(max_length=17)] = ""
+    address: Annotated[str, Meta(max_length=45)] = ""
+    name: Name = ""
+    remote_port: Name = ""
+
+
+class Sweep(Struct, frozen=True):
+    """What a sweep of a site found. `asked` counts the addresses that were asked, `cut` what was left out,
+    by what it was; `whole`: every declared address was asked, not only a part of them."""
+
+    sightings: Annotated[list[Sighting], Meta(max_length=SIGHTINGS_MAX)] = []
+    links: Annotated[list[Link], Meta(max_length=LINKS_MAX)] = []
+    asked: Annotated[int, Meta(ge=0)] = 0
+    whole: bool = True
+    cut: dict[str, int] = {}
+
+
 class Outcome(Struct, frozen=True):
     """What one run of a probe found.
 
     `ok` is whether the probe's own expectation held; `reason` says why not (or what was seen) in words;
     `answer` is the raw answer, cut to ANSWER_MAX_CHARS, which evidence keeps; `snapshots` are configurations
-    that the probe took, of the asset that it asks.
+    that the probe took, of the asset that it asks; `sweep` is what a sweep of its site found.
     """
 
     at_ms: Milliseconds
@@ -71,6 +119,7 @@ class Outcome(Struct, frozen=True):
     answer: Annotated[str, Meta(max_length=ANSWER_MAX_CHARS)] = ""
     samples: list[Sample] = []
     snapshots: Annotated[list[Snapshot], Meta(max_length=OUTCOME_SNAPSHOTS_MAX)] = []
+    sweep: Sweep | None = None
 
 
 class Observations(Struct, frozen=True):
