@@ -28,6 +28,7 @@ from forestall.findings.models import OPEN, Finding
 from forestall.journal import queries as journal
 from forestall.journal.actions import append, installation_signer, sign_checkpoint
 from forestall.journal.models import Entry
+from forestall.kernel.durable import make_directory
 from forestall.kernel.errors import Trouble
 
 ACTOR = "forestall:evidence"
@@ -294,7 +295,7 @@ def _write(data: bytes) -> str:
     path = _path(digest)
     if path.exists():
         return digest
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(path.parent)
     temporary = path.with_name(f".{digest}.{os.getpid()}")
     packed = zstandard.ZstdCompressor(level=6, write_checksum=True).compress(data)
     try:

@@ -7,7 +7,8 @@ import msgspec
 from crc32c import crc32c
 
 from forestall.intake.decode import DecodeState
-from forestall.intake.segments import START, Position, sync_directory
+from forestall.intake.segments import START, Position
+from forestall.kernel.durable import sync_directory
 
 _CRC_BYTES = 4
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import zstandard
 
-from forestall.intake.segments import FRAME_MAX_BYTES, sync_directory
+from forestall.intake.segments import FRAME_MAX_BYTES
+from forestall.kernel.durable import make_directory, sync_directory
 
 _LENGTH = struct.Struct("<I")
 
@@ -32,7 +33,7 @@ class KeptFrames:
         """Write frames (`pack_frame`) behind the first `at` bytes; returns where they end. Durable then.
         Raises OSError."""
         body = b"".join(packed)
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        make_directory(self._directory)
         path = self._path(name, generation)
         fresh = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

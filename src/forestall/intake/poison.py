@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from forestall.kernel.durable import make_directory, sync_directory, write_durably
 from forestall.kernel.errors import Trouble
 
 FILES_MAX = 1_000
@@ -56,11 +57,11 @@ class Poison:
             path = self._free(name.replace(":", "-"))
             body = msgspec.msgpack.encode(list(frames))
             try:
-                self._directory.mkdir(mode=0o700, exist_ok=True)
+                make_directory(self._directory)
                 sizes = [entry.stat().st_size for entry in self._directory.glob("*.frames")]
                 if len(sizes) >= FILES_MAX or sum(sizes) + len(body) > BYTES_MAX:
                     return None
-                path.write_bytes(body)
+                write_durably(path, body)
                 write_about(path, about or About(frames=len(frames)))
             except OSError:  # the disk is full: the rejected row still tells
                 return None
@@ -129,8 +130,9 @@ def read_about(path: Path) -> About:
 def write_about(path: Path, about: About) -> None:
     """Say something about a file of frames. Raises OSError."""
     temporary = path.with_suffix(".new")
-    temporary.write_bytes(msgspec.json.encode(about))
+    write_durably(temporary, msgspec.json.encode(about))
     temporary.replace(path.with_suffix(".json"))
+    sync_directory(path.parent)
 
 
 def _path(directory: Path, name: str) -> Path:

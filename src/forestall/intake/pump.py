@@ -43,6 +43,7 @@ from forestall.intake.route import Directory
 from forestall.intake.sides import Handing, JudgeRun, JudgeSide, StoreRun, StoreSide
 from forestall.intake.values import Rejection
 from forestall.kernel.clock import Clock
+from forestall.kernel.durable import make_directory
 
 __all__ = ["Gauges", "JudgeSide", "Pace", "Pump", "StoreSide"]
 
@@ -84,7 +85,7 @@ class Pump:
         quarantine: Keeps | None = None,
     ) -> None:
         cursors = root / "cursors"
-        cursors.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(cursors)
         self._root = root
         self._on_failure = on_failure
         self._feed = Feed(root, load_directory=load_directory, clock=clock, pace=pace, quarantine=quarantine)

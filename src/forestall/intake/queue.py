@@ -37,11 +37,11 @@ from forestall.intake.segments import (
     read_mark,
     segment_path,
     size_of,
-    sync_directory,
     walk,
     write_mark,
 )
 from forestall.intake.values import QueueBroken, QueueFull
+from forestall.kernel.durable import make_directory, sync_directory
 from forestall.kernel.errors import Trouble
 from forestall.kernel.room import free_bytes
 from forestall.kernel.words import say_bytes
@@ -423,8 +423,7 @@ class QueueReader:
 def _lock(directory: Path) -> int:
     """Own the directory. Raises Trouble when another process does, or it cannot be made."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_directory(directory.parent)
+        make_directory(directory)
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise Trouble(

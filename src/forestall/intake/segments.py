@@ -83,15 +83,6 @@ def size_of(directory: Path) -> int:
     return total
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_mark(descriptor: int, position: Position) -> None:
     """Publish that everything up to `position` is on the disk. Not synced itself: a mark that lies too low
     after a power cut is corrected by the writer that opens the queue."""

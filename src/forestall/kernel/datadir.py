@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 from typing import IO
 
+from forestall.kernel.durable import make_directory, sync_directory
 from forestall.kernel.errors import Trouble
 from forestall.kernel.locking import lock_file
 
@@ -39,7 +40,7 @@ class DataDir:
                 self.run,
                 self.agent,
             ):
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(path)
             probe = self.run / ".writable"
             probe.write_bytes(b"x")
             probe.unlink()
@@ -78,6 +79,7 @@ class DataDir:
                 pass
             finally:
                 temporary.unlink()
+            sync_directory(self.secret)
             return path.read_bytes()
 
     def lock(self) -> IO[str]:

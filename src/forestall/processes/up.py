@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forestall.kernel.config import Config
+from forestall.kernel.durable import sync_directory
 from forestall.kernel.errors import Trouble
 from forestall.processes.listening import list_places
 from forestall.processes.setup import Installation, locate, start_django
@@ -132,6 +133,7 @@ def _prepare(found: Installation, *, demo: bool) -> str:
         from forestall.processes.demo import ensure_demo
 
         ensure_demo()
+    sync_directory(found.data.root)  # SQLite syncs its pages, not the name of its file
     token = make_setup_link()
     return f"{found.config.url}/set-up/{token}/" if token else ""
 

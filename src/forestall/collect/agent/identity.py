@@ -10,7 +10,7 @@ from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from forestall.collect.agent.spool import sync_directory
+from forestall.kernel.durable import make_directory, sync_directory
 from forestall.kernel.errors import Trouble
 from forestall.kernel.locking import lock_file
 
@@ -64,7 +64,7 @@ def read_identity(directory: Path, *, name: str = FILE) -> Identity:
 
 def write_identity(directory: Path, identity: Identity, *, name: str = FILE) -> None:
     """Keep an identity, durably, readable by its owner alone."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     _write(directory / name, json.dumps(asdict(identity)).encode())
 
 

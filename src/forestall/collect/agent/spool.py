@@ -16,6 +16,7 @@ from pathlib import Path
 import crc32c
 import zstandard
 
+from forestall.kernel.durable import make_directory, sync_directory
 from forestall.kernel.observations import BATCH_MAX_BYTES, Batch, Observations, encode_batch
 
 BYTES_MAX = 512 << 20
@@ -33,7 +34,7 @@ class Spool:
     """Batches in a directory, oldest first. Safe for several threads, not for two processes."""
 
     def __init__(self, directory: Path, *, now_ms: int, bytes_max: int = BYTES_MAX) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         self._directory = directory
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
@@ -177,17 +178,6 @@ def count_rows(observations: list[Observations]) -> int:
     return sum(
         len(part.samples) + len(part.logs) + len(part.snapshots) + len(part.outcomes) for part in observations
     )
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names durable, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_name(path: Path) -> tuple[int, int, Path] | None:
