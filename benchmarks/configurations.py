@@ -249,6 +249,7 @@ def measure() -> dict[str, Any]:
     shown = [_cost(partial(queries.compare, scope, row.pk))[1:] for row in late]
     result: dict[str, Any] = {
         "difference": {"cpu_ms": round(statistics.median(cpu for cpu, _ in shown), 2)},
+        "judged_by_the_packs": {"cpu_ms": judge()},
         "search": {},
     }
     needles = {
@@ -274,6 +275,23 @@ def measure() -> dict[str, Any]:
         "cpu_ms": round(missing[1]), "matched": missing[0].matched,
     }  # fmt: skip
     return result
+
+
+def judge() -> float:
+    """CPU ms of judging a text by every rule on configurations of a switch."""
+    from forestall.judge.compliance import ReadText, check_text
+    from forestall.judge.pack import load_packs
+    from forestall.judge.shelf import builtin_packs
+
+    rules = load_packs(builtin_packs()).rules_for("switch").values()
+    demands = [rule.demand for rule in rules if rule.demand is not None]
+    texts = [next(texts_of(number, 1)) for number in range(100)]
+    begun = time.process_time()
+    for text in texts:
+        read = ReadText(text)
+        for demand in demands:
+            check_text(demand, read)
+    return round((time.process_time() - begun) / len(texts) * 1000, 2)
 
 
 def _cost(work: Any) -> tuple[Any, float, float]:

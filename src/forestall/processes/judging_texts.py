@@ -55,25 +55,28 @@ class TextsToJudge:
         rows = rows.select_related("newest__content", "baseline__content")
         found = {row.pk: row for row in rows}
         taken: list[Transition] = []
+        said: list[Configuration] = []
         until = time.monotonic() + AT_ONCE_S
         for key in keys:
-            if key in found:
-                taken += self._judge_one(found[key], now_ms)
             del self._due[key]
+            if key in found:
+                taken += self._judge_one(found[key], now_ms, said)
             if time.monotonic() > until:
                 break
+        Configuration.objects.of(SCOPE).bulk_update(said, ["judged"])
         return taken
 
-    def _judge_one(self, row: Configuration, now_ms: int) -> list[Transition]:
+    def _judge_one(self, row: Configuration, now_ms: int, said: list[Configuration]) -> list[Transition]:
+        """What comes of it; a row of which something else is to be said than before is added to `said`."""
         number, newest, baseline = to_number(row.asset_id), row.newest, row.baseline
         try:
             text = text_of(newest)
             drift = ""
             if baseline is not None and baseline.content_id != newest.content_id:
-                said = describe(text_of(baseline), text)
-                drift = f"{said.summary} (+{said.added} −{said.removed} lines)"
+                differs = describe(text_of(baseline), text)
+                drift = f"{differs.summary} (+{differs.added} −{differs.removed} lines)"
         except Trouble as damaged:
-            _keep(row, {"damaged": str(damaged), "version": newest.number})
+            _say(row, said, {"damaged": str(damaged), "version": newest.number})
             return []
         content = _hex(newest.content.digest)
         is_new = not self._judge.texts.knows(number, row.kind, content=content)
@@ -90,13 +93,14 @@ class TextsToJudge:
             drift=drift,
         )
         taken, result = self._judge.observe_text(judged)
-        _keep(row, {"broken": result.broken, "held": list(result.held), "version": newest.number})
+        _say(row, said, {"broken": result.broken, "held": list(result.held), "version": newest.number})
         return taken
 
 
-def _keep(row: Configuration, said: dict[str, object]) -> None:
-    if row.judged != said:
-        Configuration.objects.of(SCOPE).filter(pk=row.pk).update(judged=said)
+def _say(row: Configuration, said: list[Configuration], judged: dict[str, object]) -> None:
+    if row.judged != judged:
+        row.judged = judged
+        said.append(row)
 
 
 def _hex(digest: bytes | memoryview | None) -> str:
