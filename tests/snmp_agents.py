@@ -20,6 +20,7 @@ TAGS = {
     "gauge": 0x42,
     "ticks": 0x43,
     "counter64": 0x46,
+    "address": 0x40,
 }
 END_OF_VIEW = ber.encode(0x82, b"")
 NO_SUCH = ber.encode(0x81, b"")
@@ -192,3 +193,39 @@ def snmpd(folder: Path, more: str = "") -> Iterator[int]:
     command = ["/usr/sbin/snmpd", "-f", "-Lo", "-C", "-c", str(folder / "snmpd.conf")]
     with running(command, folder, lambda: answers(port)):
         yield port
+
+
+RECORDED = {
+    "2": "integer", "4": "octets", "6": "oid", "65": "counter", "66": "gauge", "67": "ticks", "70": "counter64",
+}  # fmt: skip
+
+
+def recorded(text: str) -> dict[str, tuple[str, int | str | bytes]]:
+    """The values of a recording in snmpsim's format: `OID|tag|value`, `4x` for bytes in hexadecimal."""
+    found: dict[str, tuple[str, int | str | bytes]] = {}
+    for line in text.splitlines():
+        oid, tag, value = line.split("|", 2)
+        if tag == "4x":
+            found[oid] = ("octets", bytes.fromhex(value))
+        elif tag == "64":
+            found[oid] = ("address", bytes(int(part) for part in value.split(".")))
+        else:
+            kind = RECORDED[tag]
+            found[oid] = (kind, value if kind in ("octets", "oid") else int(value))
+    return found
+
+
+class Player:
+    """A recorded device whose values a test changes between polls."""
+
+    def __init__(self, recording: Path) -> None:
+        self.values = recorded(recording.read_text())
+        self.tree = Tree(self.values)
+
+    def change(self, changes: Mapping[str, int | str | bytes]) -> None:
+        """New values, of the type that they had."""
+        self.values |= {oid: (self.values[oid][0], value) for oid, value in changes.items()}
+        self.tree = Tree(self.values)
+
+    def answer(self, data: bytes) -> bytes:
+        return self.tree.answer(data)

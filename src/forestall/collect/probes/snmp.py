@@ -38,7 +38,7 @@ SPEC = Spec(
         ),
     ),
     limits="Reads only. 10,000 rows of a table, 500,000 values and 32 MB of text in a poll; a datagram is "
-    "sent three times. Rates come with the second poll. An interface tells that it is down only after it was up.",
+    "sent three times. Rates come with the second poll. An interface is told as down only after it was up.",
     produces=(
         "probe.up", "probe.took_ms", "device.uptime_s", "device.restarted", "device.cpu_used_ratio",
         "device.memory_used_ratio", "device.temperature_celsius", "device.fan_failed", "device.power_failed",

@@ -1,7 +1,7 @@
 """One device, polled again and again: reads what its profile names, and remembers what rates need.
 
 Every poll reads the columns of numbers; a full poll (the first, after a restart, every FULL_EVERY_S) also
-reads facts and inventory, and finds out anew which tables the device has and where it needs older columns instead.
+reads facts and inventory, and finds out anew which tables the device has and where older columns must do.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ Counters are remembered by metric and item, never by row: a device numbers its i
 
 import math
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,6 +21,7 @@ ITEM_MAX_CHARS = 200
 NUMBERS_MAX = 20_000  # of one poll
 COUNTS_MAX = 100_000  # counters remembered of one device
 _NUMBER = re.compile(rb"\s*([-+]?[0-9]{1,30}(?:\.[0-9]{1,30})?)")
+_FLOAT = b"\x9f\x78\x04"  # how net-snmp wraps a floating point number into an Opaque
 _PLACES = re.compile(r"\{(\w+)\}")
 
 Columns = Mapping[str, Column]  # by the name that the group gives them
@@ -62,6 +64,8 @@ def number_of(value: Value) -> float | None:
     if value.__class__ is int:
         return value
     if isinstance(value, bytes):
+        if value.startswith(_FLOAT) and len(value) == 7:
+            return float(struct.unpack(">f", value[3:])[0])
         match = _NUMBER.match(value)
         if match is None:
             if not value.strip():

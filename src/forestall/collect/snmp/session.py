@@ -227,8 +227,8 @@ class Session:
         return found
 
     async def _get_part(self, lane: _Lane, part: list[str]) -> dict[str, Value]:
-        """v1 refuses a whole request for one OID that is missing, small devices one that is too long: then half
-        of it each."""
+        """v1 refuses a whole request for one OID that is missing, small devices one that is too long: then
+        half of it each."""
         self.requests += 1
         found: dict[str, Value] = {}
         with suppress(SnmpError):
