@@ -231,10 +231,7 @@ def people(request: Asked) -> HttpResponse:
             messages.error(request, str(refused))
         return redirect("people")
     if request.method == "POST" and given.get("what") == "logins":
-        myself: Any = request.user
-        bearer, names = access.bearer_of_person(myself), lines_of(given.get("login_names", ""))
-        attempt(request, lambda: name_logins_of_person(bearer, myself, names=names), "Saved.")
-        return redirect("people")
+        return _name_logins(request)
     if request.method == "POST" and given.get("what") == "token":
         secret = _make_token(request)
     context = {
@@ -247,6 +244,15 @@ def people(request: Asked) -> HttpResponse:
         "secret": secret,
     }
     return render(request, "console/people.html", context)
+
+
+def _name_logins(request: Asked) -> HttpResponse:
+    """As whom somebody of ours signs in to clients' machines."""
+    given, myself = request.POST, request.user
+    person = seen_or_404(lambda: queries.find_person(request.scope, given.get("person", "")))
+    bearer, names = access.bearer_of_person(myself), lines_of(given.get("login_names", ""))
+    attempt(request, lambda: name_logins_of_person(bearer, person, names=names), "Saved.")
+    return redirect("people")
 
 
 def _make_token(request: Asked) -> str:
