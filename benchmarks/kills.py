@@ -2,10 +2,11 @@
 
     python benchmarks/kills.py [--kills 200] [--relp 1000] [--agent 200] [--seed 1]
 
-Starts `forestall up` on an empty directory, sends numbered lines at a steady rate over RELP and as an enrolled
-agent, and kills `watch`, `store` and `web` with SIGKILL in random order, at work and while they start. Then
-waits until everything is acknowledged and stored. Prints JSON: lines sent, acknowledged, in the store,
-missing, copies (of RELP, of the agent), kills of each role. Exit status 1 when a line is missing or twice.
+Starts `forestall up` on an empty directory, sends numbered lines at a steady rate over RELP and as an
+enrolled agent, and kills `watch`, `store` and `web` with SIGKILL in random order, at work and while they
+start. Then waits until everything is acknowledged and stored. Prints JSON: lines sent, acknowledged, in the
+store, missing, copies (of RELP, of the agent), kills of each role. Exit status 1 when a line is missing or
+twice.
 """
 
 import argparse
@@ -51,7 +52,9 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, installed(Path(directory) / "data") as up:
         up.cli("client", "add", "Benchmark")
-        up.cli("asset", "add", "Sender", "--client", "Benchmark", "--kind", "server", "--address", "127.0.0.9")
+        up.cli(
+            "asset", "add", "Sender", "--client", "Benchmark", "--kind", "server", "--address", "127.0.0.9"
+        )
         relp = RelpLoad(up.port("relp"), a_s=given.relp, source="127.0.0.9")
         agent = AgentLoad(
             up,

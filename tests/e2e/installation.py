@@ -89,10 +89,10 @@ class Desk:
 class Installation:
     """A running installation. `url` is its console, `output` everything that it printed."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, offset: int = 0, output: Path | None = None) -> None:
         self.data = data
-        self.offset = free_offset()
-        self.output = data.with_name(f"{data.name}.output")
+        self.offset = offset or free_offset()
+        self.output = output or data.with_name(f"{data.name}.output")
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
                 [*COMMAND, "up", "--data", str(data), "--port-offset", str(self.offset)],

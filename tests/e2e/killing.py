@@ -1,4 +1,4 @@
-"""Kills roles of a running installation with SIGKILL, in random order and at random moments of their lives."""
+"""Kills roles of a running installation with SIGKILL, in random order, at random moments of their lives."""
 
 import os
 import random
@@ -32,7 +32,7 @@ def works(up: Installation, role: str) -> bool:
 def kill_at_random(
     up: Installation, dice: random.Random, *, kills: int, pause_s: float = 0.8
 ) -> dict[str, int]:
-    """`kills` times: after a random pause one of the roles that work, and every fourth time one wherever it is
+    """`kills` times: after a random pause a role that works, and every fourth time one wherever it is
     in its start. How often each was killed."""
     killed = dict.fromkeys(ROLES, 0)
     for number in range(kills):

@@ -1,4 +1,4 @@
-"""Names that survive a power cut: a file is on the disk when it was synced, and the directory that names it."""
+"""Names that survive a power cut: on the disk is what was synced and named by a directory that was synced."""
 
 import os
 from pathlib import Path
