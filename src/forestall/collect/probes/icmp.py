@@ -35,7 +35,8 @@ SPEC = Spec(
 _pings: WeakKeyDictionary[asyncio.AbstractEventLoop, Ping] = WeakKeyDictionary()
 
 
-def _ping_of_this_loop() -> Ping:
+def ping_of_this_loop() -> Ping:
+    """The socket of all pings of this event loop."""
     loop = asyncio.get_running_loop()
     ping = _pings.get(loop)
     if ping is None:
@@ -48,7 +49,7 @@ async def probe(question: Question, reach: Reach) -> Answer:
     address = (await reach.resolve(question.target))[0]
     shown = address if address == question.target else f"{question.target} ({address})"
     count: int = question.settings["count"]
-    ping = _ping_of_this_loop()
+    ping = ping_of_this_loop()
     question.doing(f"pinging {shown}")
 
     gap_s = min(GAP_S, question.timeout_s * GAPS_SHARE / count)
