@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from contract.daemons import free_port
+from forestall.collect.agent.identity import Identity, write_identity
 from forestall.collect.agent.spool import Spool
 
 ROOT = Path(__file__).parents[2]
@@ -53,13 +54,11 @@ class Loop(asyncio.SelectorEventLoop):
         raise NotImplementedError
 sys.platform = given["platform"]
 from pathlib import Path
-from forestall.collect.agent.identity import Identity, write_identity
-from forestall.collect.agent.run import Agent, run_agent
+from forestall.collect.agent.run import run_agent
 from forestall.collect.agent import __main__, enrol
 from forestall.collect.probes import tcp
 from forestall.kernel.datadir import DataDir
 directory = Path(given["directory"])
-write_identity(directory, Identity("C" * 13, "K" * 13, "A" * 13, given["url"], "07" * 32))
 async def life():
     loop = asyncio.get_running_loop()
     loop.call_later(2.0, signal.raise_signal, signal.SIGTERM)
@@ -81,8 +80,9 @@ def live(tmp_path: Path, *, platform: str = "linux", blocked: list[str] | None =
         "without": WITHOUT.get(platform, {}),
         "blocked": blocked or [],
         "directory": str(tmp_path / "agent"),
-        "url": f"http://127.0.0.1:{free_port()}",
     }
+    url = f"http://127.0.0.1:{free_port()}"  # nobody answers there
+    write_identity(tmp_path / "agent", Identity("C" * 13, "K" * 13, "A" * 13, url, "07" * 32))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, json.dumps(told)],
         check=False, capture_output=True, text=True, timeout=60,

@@ -324,6 +324,15 @@ def test_channels_that_could_be_options_are_refused() -> None:
 # the platform as a whole
 
 
+def test_the_agents_directory_is_closed_by_sids_in_any_language() -> None:
+    command = windows.close_directory("C:\\ProgramData\\Forestall\\agent")
+    assert command[1:4] == ["C:\\ProgramData\\Forestall\\agent", "/inheritance:r", "/grant:r"]
+    assert [part.partition(":")[0] for part in command[4:7]] == ["*S-1-5-18", "*S-1-5-32-544", "*S-1-3-4"]
+    for wrong in ("agent", "/reset", ""):
+        with pytest.raises(ValueError, match="whole path"):
+            windows.close_directory(wrong)
+
+
 def test_every_look_at_windows_asks_only_what_is_listed() -> None:
     looks = Looks(Masker(b"k"), kept={}, looks=looks_of("win32"))
     assert {"event_log", "services", "updates", "disks", "ports", "etc_files"} <= set(looks.names)

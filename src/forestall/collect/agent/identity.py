@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from forestall.collect.platforms.windows import close_directory
+from forestall.collect.viewing import NotHere, run_bytes
 from forestall.kernel.durable import make_directory, sync_directory
 from forestall.kernel.errors import Trouble
 from forestall.kernel.locking import lock_file
@@ -65,7 +68,19 @@ def read_identity(directory: Path, *, name: str = FILE) -> Identity:
 def write_identity(directory: Path, identity: Identity, *, name: str = FILE) -> None:
     """Keep an identity, durably, readable by its owner alone."""
     make_directory(directory)
+    if sys.platform == "win32" and not (directory / name).exists():
+        _close_on_windows(directory)
     _write(directory / name, json.dumps(asdict(identity)).encode())
+
+
+def _close_on_windows(directory: Path) -> None:
+    """Where modes mean nothing. Raises Trouble: a key that others can read is none."""
+    try:
+        run_bytes(close_directory(str(directory.absolute())))
+    except (NotHere, OSError, ValueError) as error:
+        raise Trouble(
+            f"{directory} cannot be closed to others: {error}", "Choose one of your own with --data DIR."
+        ) from error
 
 
 def masking_key(directory: Path) -> bytes:

@@ -206,6 +206,16 @@ def read_events(channel: str, query: str, *, newest: bool, most: int) -> Sequenc
     ]
 
 
+def close_directory(directory: str) -> Sequence[str]:
+    """The command that leaves a directory to the system, administrators and its owner, by their SIDs: what
+    is below ProgramData is for everybody to read otherwise. Raises ValueError for a relative name."""
+    if not re.match(r"[A-Za-z]:[\\/]|\\\\", directory):
+        raise ValueError(f"{directory!r} is not a whole path")
+    tool = rf"{system_folder()}\System32\icacls.exe"
+    full = [f"*{sid}:(OI)(CI)F" for sid in ("S-1-5-18", "S-1-5-32-544", "S-1-3-4")]
+    return [tool, directory, "/inheritance:r", "/grant:r", *full, "/quiet"]
+
+
 def time_source() -> Sequence[str]:
     """The command that names the time server in use."""
     return [rf"{system_folder()}\System32\w32tm.exe", "/query", "/source"]
