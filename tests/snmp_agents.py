@@ -196,7 +196,8 @@ def snmpd(folder: Path, more: str = "") -> Iterator[int]:
 
 
 RECORDED = {
-    "2": "integer", "4": "octets", "6": "oid", "65": "counter", "66": "gauge", "67": "ticks", "70": "counter64",
+    "2": "integer", "4": "octets", "6": "oid", "65": "counter", "66": "gauge", "67": "ticks",
+    "70": "counter64",
 }  # fmt: skip
 
 

@@ -1,5 +1,5 @@
-"""Recorded devices played over UDP, polled through the probe, judged by the packs: a switch, a UPS, a printer,
-a router. The recordings (snmpsim's format) are made up with figures as such devices show them."""
+"""Recorded devices played over UDP, polled through the probe, judged by the packs: a switch, a UPS, a
+printer, a router. The recordings (snmpsim's format) are made up with figures as such devices show them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -48,8 +48,8 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     one with decimal digits. `states`: number and word of each state, a number that is null is not told.
     `unknown`: values that mean that nothing is known. Below `least` or above `most` it is nonsense and is
     counted; `clip` cuts it down. `bit`: 1 where one of these bits of a BITS text is set (0 is the first),
-    else 0. `limit`: the column with the fastest rate (× limit_scale). `after_good`: a 0 is told only of what was
-    seen otherwise before.
+    else 0. `limit`: the column with the fastest rate (× limit_scale). `after_good`: a 0 is told only of what
+    was seen otherwise before.
     """
 
     metric: Metric
