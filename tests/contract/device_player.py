@@ -55,7 +55,8 @@ class Recording:
             pick = self.picker
             match match[1]:
                 case "clock":
-                    return f"{pick.randrange(24):02}:{pick.randrange(60):02}:{pick.randrange(60):02} Mon Nov 23 2026"
+                    hour, minute, second = pick.randrange(24), pick.randrange(60), pick.randrange(60)
+                    return f"{hour:02}:{minute:02}:{second:02} Mon Nov 23 2026"
                 case "number":
                     return str(pick.randrange(100, 999))
                 case "random":
@@ -94,7 +95,10 @@ def recorded() -> list[str]:
 
 
 class _Server(asyncssh.SSHServer):
-    """Lets one user in, by password or keyboard-interactive."""
+    """Lets one user in by password."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -103,7 +107,7 @@ class _Server(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        return (username, password) == (USER, PASSWORD)
+        return (username, password) == (USER, self.password)
 
 
 class _Interactive(_Server):
@@ -119,7 +123,7 @@ class _Interactive(_Server):
         return "", "", "", [("Password: ", False)]
 
     def validate_kbdint_response(self, username: str, responses: list[str]) -> bool:
-        return (username, responses) == (USER, [PASSWORD])
+        return (username, responses) == (USER, [self.password])
 
 
 class _Ended(Exception):
@@ -198,9 +202,15 @@ class Shell:
 
 @asynccontextmanager
 async def playing(
-    device: Recording, faults: Faults | None = None, *, interactive: bool = False, key: Any = None, port: int = 0,
+    device: Recording,
+    faults: Faults | None = None,
+    *,
+    interactive: bool = False,
+    key: Any = None,
+    port: int = 0,
+    password: str = PASSWORD,
     **options: Any,
-) -> AsyncIterator[int]:  # fmt: skip
+) -> AsyncIterator[int]:
     """The port on loopback at which the device answers."""
     wrong = faults or Faults()
 
@@ -221,7 +231,7 @@ async def playing(
             process.channel.get_connection().abort() if wrong.cut else process.exit(0)
 
     server = await asyncssh.create_server(
-        _Interactive if interactive else _Server, "127.0.0.1", port,
+        lambda: (_Interactive if interactive else _Server)(password), "127.0.0.1", port,
         server_host_keys=[key or asyncssh.generate_private_key("ssh-ed25519")],
         process_factory=session, line_editor=False, **options,
     )  # fmt: skip

@@ -1,11 +1,15 @@
 """Every recipe against a recorded device behind a real SSH server; what goes wrong; host keys; telnet."""
 
 import asyncio
+import os
+import pwd
+from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
 
+from contract.daemons import free_port, running
 from contract.device_player import PASSWORD, USER, Faults, Recording, playing, recorded, recording
 from forestall.collect.asking import Asker, Keeper, ProbeOrder, ask_once
 from forestall.collect.devices.recipe import find_recipe, recipe_names
@@ -27,8 +31,8 @@ def make_asker(memory: Memory | None = None) -> Asker:
 def order(device: Recording, port: int, **more: Any) -> ProbeOrder:
     credential = {"user": USER, "password": PASSWORD, "enable": device.given.get("enable", "")}
     settings = {"recipe": device.name} | more.pop("settings", {})
-    return ProbeOrder(**{"id": "p", "asset": "a", "kind": "device", "target": f"127.0.0.1:{port}",
-                         "settings": settings, "interval_s": 3600, "credential": credential} | more)  # fmt: skip
+    given = {"id": "p", "asset": "a", "kind": "device", "target": f"127.0.0.1:{port}", "interval_s": 3600}
+    return ProbeOrder(**given | {"settings": settings, "credential": credential} | more)
 
 
 async def capture(device: Recording, faults: Faults | None = None, *, timeout_s: float = 0.0) -> Outcome:
@@ -131,6 +135,30 @@ async def test_a_refusal_is_a_problem_in_words(name: str) -> None:
     refused = next(one for one in outcome.snapshots if one.kind == needed.kind)
     assert not outcome.ok and refused.text == ""
     assert "refuses" in refused.problem and needed.run in refused.problem
+
+
+async def test_a_real_openssh_server_is_captured(tmp_path: Path) -> None:
+    """Generic Linux behind sshd: this machine's own files, by a private key."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    for name in ("host", "client"):
+        key.write_private_key(tmp_path / name)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "client.pub").write_text(key.export_public_key().decode())
+    Path("/run/sshd").mkdir(exist_ok=True)
+    port = free_port()
+    (tmp_path / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\nStrictModes no\n"
+        f"AuthorizedKeysFile {tmp_path}/client.pub\nPasswordAuthentication no\nUsePAM no\n"
+    )
+    user = pwd.getpwuid(os.getuid()).pw_name
+    credential = {"user": user, "private_key": (tmp_path / "client").read_text()}
+    with running(["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")], port=port):
+        asked = order(recording("linux"), port, credential=credential)
+        outcome = await make_asker().run_once(asked)
+    assert outcome.ok, outcome.reason
+    texts = {one.kind: one.text for one in outcome.snapshots}
+    assert Path("/etc/os-release").read_text().strip() in texts["version"]
+    assert "root:x:0:0" in texts["passwd"] and "dpkg\t" in texts["packages"]
 
 
 async def test_keyboard_interactive_and_a_private_key_open_too() -> None:

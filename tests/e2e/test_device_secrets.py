@@ -1,0 +1,246 @@
+"""A thousand secrets of devices through a whole installation: none is in anything that it keeps or says.
+
+Recorded devices behind real SSH servers, each with fresh secrets in its configuration and a password of its
+own, are captured by the installation's agent. Looked through are the database's bytes, the texts of all
+versions (they are compressed in it), the journal, sealed evidence, a backup, and what all processes printed.
+"""
+
+import asyncio
+import json
+import random
+import socket
+import string
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import asyncssh
+import pytest
+import zstandard
+
+from contract.device_player import USER, Recording, playing, recorded, recording
+from e2e.installation import Installation, installed, poll
+
+CLIENT = "Fairway Motors"
+COPIES = 6
+SECRETS_LEAST = 1_000
+CAPTURED_S = 90.0
+
+
+class Seeder:
+    """Fresh secrets, all of which are remembered."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(11)
+        self.made: list[str] = []
+
+    def fresh(self) -> str:
+        letters = string.ascii_letters + string.digits
+        self.made.append("Zq" + "".join(self._random.choice(letters) for _ in range(14)))
+        return self.made[-1]
+
+    def reseed(self, device: Recording) -> None:
+        """Each line with secrets COPIES times, each time with other ones."""
+        secrets = sorted(device.given["secrets"], key=len, reverse=True)
+        device.given["answers"] = {
+            command: "".join(
+                self._other(line, secrets)
+                for line in text.splitlines(keepends=True)
+                for _ in range(COPIES if any(secret in line for secret in secrets) else 1)
+            )
+            for command, text in device.given["answers"].items()
+        }
+        if "enable" in device.given:
+            device.given["enable"] = self.fresh()
+
+    def _other(self, line: str, secrets: list[str]) -> str:
+        for secret in secrets:
+            if secret in line:
+                line = line.replace(secret, self.fresh())
+        return line
+
+
+@contextmanager
+def served(devices: list[tuple[Recording, str]]) -> Iterator[list[int]]:
+    """The ports at which the devices answer, each with its password, in a thread of their own."""
+    ports: list[int] = []
+    ready, stop = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        async with AsyncExitStack() as stack:
+            for device, password in devices:
+                ports.append(await stack.enter_async_context(playing(device, password=password, key=key)))
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield ports
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installed(tmp_path_factory.mktemp("secrets") / "data") as found:
+        yield found
+
+
+def test_none_of_a_thousand_secrets_is_kept_or_said(up: Installation, tmp_path: Path) -> None:
+    seeder = Seeder()
+    devices: list[tuple[Recording, str]] = []
+    for name in recorded():
+        device = recording(name)
+        seeder.reseed(device)
+        devices.append((device, seeder.fresh()))
+    assert len(seeder.made) >= SECRETS_LEAST
+    with served(devices) as ports:
+        plan = [
+            {"recipe": device.name, "port": port, "user": USER, "password": password,
+             "enable": device.given.get("enable", "")}
+            for (device, password), port in zip(devices, ports, strict=True)
+        ]  # fmt: skip
+        (tmp_path / "plan.json").write_text(json.dumps(plan))
+        watch(up, tmp_path / "plan.json")
+        poll(lambda: count(up, "versions") >= 2 * len(devices), within_s=CAPTURED_S, what="all captures")
+        captured = poll(lambda: assets_captured(up) == len(devices), within_s=CAPTURED_S, what="each device")
+        assert captured
+        first = devices[0][0]
+        command = next(iter(first.given["answers"]))
+        first.given["answers"][command] += "vlan 4000\nend\n"
+        change(up, seeder.fresh())
+        poll(lambda: count(up, "notices") >= 1, within_s=30, what="the line that names who")
+        poll(lambda: count(up, "changes") >= 1, within_s=60, what="the change")
+        poll(lambda: count(up, "evidence") >= 1, within_s=60, what="its evidence")
+        said = everything_said(up)
+        backup = tmp_path / "kept.tar.zst"
+        up.cli("backup", str(backup), "--telemetry", "none")
+    look_through(seeder.made, "what the tables and evidence say", said.encode())
+    look_through(seeder.made, "what processes printed", up.output.read_bytes())
+    for path in sorted(up.data.glob("forestall.db*")):
+        look_through(seeder.made, path.name, path.read_bytes())
+    for path in sorted((up.data / "evidence").rglob("*")):
+        if path.is_file():
+            look_through(seeder.made, path.name, unpacked(path.read_bytes()))
+    with tarfile.open(
+        fileobj=zstandard.ZstdDecompressor().stream_reader(backup.open("rb")), mode="r|"
+    ) as tar:
+        for member in tar:
+            file = tar.extractfile(member)
+            if file is not None and not member.name.startswith("queue"):  # the queue is judged below
+                look_through(seeder.made, f"{member.name} of the backup", unpacked(file.read()))
+
+
+def look_through(secrets: list[str], what: str, data: bytes) -> None:
+    found = [secret for secret in secrets if secret.encode() in data]
+    near = data[max(0, data.find(found[0].encode()) - 120) :][:160] if found else b""
+    assert not found, f"{len(found)} secrets in {what}: …{near!r}…"
+
+
+def unpacked(data: bytes) -> bytes:
+    """Plain, where it is zstd."""
+    try:
+        return zstandard.ZstdDecompressor().stream_reader(data).read()
+    except zstandard.ZstdError:
+        return data
+
+
+def watch(up: Installation, plan: Path) -> None:
+    """An asset, a credential and a probe for each device, asked by the agent."""
+    up.desk.ask(
+        f"""
+        import json
+        from forestall.estate.actions import add_asset, add_client, add_probe
+        from forestall.estate.credentials import add_credential, credential_for
+        from forestall.estate.models import Client, Collector
+        from forestall.estate.tenancy import system_scope
+        scope = system_scope("test")
+        agent = Collector.objects.exclude(platform="server").get()
+        for place, one in enumerate(json.load(open({str(plan)!r}))):
+            asset = add_asset(scope, client=agent.client_id, name=f"d{{place}}", kind="switch",
+                              addresses=["127.0.0.1"] if place == 0 else [])
+            fields = {{name: one[name] for name in ("user", "password", "enable") if one[name]}}
+            row = add_credential(scope, client=agent.client_id, name=f"c{{place}}", kind="ssh", fields=fields)
+            add_probe(scope, asset=asset, kind="device", target=f"127.0.0.1:{{one['port']}}",
+                      settings={{"recipe": one["recipe"]}}, interval_s=3600, collector=agent.pk,
+                      credential=credential_for(scope, asset, row.pk, kinds=("ssh",)))
+        return True
+        """
+    )
+
+
+def change(up: Installation, secret: str) -> None:
+    """The first device's log says that it was changed, with a secret in the line."""
+    lines = (
+        "%SYS-5-CONFIG_I: Configured from console by ana on vty0 (10.0.0.5)",
+        f"%PARSER-5-CFGLOG_LOGGEDCMD: User:ana  logged command:snmp-server community {secret} RO",
+        "%ASA-5-111010: User 'ana', running 'CLI' from IP 10.0.0.5, executed 'username b password "
+        + secret
+        + "'",
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        for text in lines:
+            packet = f"<189>Nov 23 08:00:00 d0 {text}".encode()
+            line.sendto(packet, ("127.0.0.1", up.port("syslog")))
+
+
+def count(up: Installation, what: str) -> int:
+    return int(
+        up.desk.ask(
+            f"""
+            from forestall.alerts.models import Evidence
+            from forestall.configs.models import Change, Notice, Version
+            models = dict(versions=Version, changes=Change, notices=Notice, evidence=Evidence)
+            found = models[{what!r}].objects
+            return found.filter(**({{"finding__asset__name": "d0"}} if {what!r} == "evidence"
+                                   else {{"asset__name__startswith": "d"}})).count()
+            """
+        )
+    )
+
+
+def assets_captured(up: Installation) -> int:
+    return int(
+        up.desk.ask(
+            """
+            from forestall.configs.models import Version
+            return Version.objects.filter(asset__name__startswith="d").values("asset").distinct().count()
+            """
+        )
+    )
+
+
+def everything_said(up: Installation) -> str:
+    """The texts of all versions, changes, notices, refusals, findings, journal entries and evidence."""
+    found: str = up.desk.ask(
+        """
+        import json
+        from django.apps import apps
+        from django.utils import timezone
+        from forestall.alerts.evidence import export_document
+        from forestall.alerts.models import Evidence
+        from forestall.configs.models import Version
+        from forestall.configs.texts import text_of
+        from forestall.estate.tenancy import system_scope
+        parts = [text_of(one) for one in Version.objects.select_related("content")]
+        scope = system_scope("test")
+        parts += [export_document(scope, one.pk, now=timezone.now()).decode(errors="replace")
+                  for one in Evidence.objects.all()]
+        for model in apps.get_models():
+            for row in model._base_manager.all():
+                for field in model._meta.concrete_fields:
+                    value = getattr(row, field.attname)
+                    is_bytes = isinstance(value, (bytes, memoryview))
+                    parts.append(bytes(value).decode(errors="replace") if is_bytes else str(value))
+        return "\\n".join(parts)
+        """
+    )
+    return found
