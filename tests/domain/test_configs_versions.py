@@ -14,6 +14,7 @@ from forestall.configs import queries
 from forestall.configs.actions import Stored, store_snapshot, text_of
 from forestall.configs.models import Change, Content, Refusal, Version
 from forestall.configs.packing import RUN
+from forestall.configs.texts import read_texts
 from forestall.estate.models import Asset
 from forestall.estate.tenancy import NOBODY
 from forestall.journal.models import Entry
@@ -129,6 +130,22 @@ def test_many_versions_of_a_long_text_take_little_and_are_read_back() -> None:
     assert max(content.place for content in contents) == RUN - 1
     stored = sum(len(bytes(content.compressed)) for content in contents)
     assert stored < sum(len(text) for text in texts) / 20
+
+
+def test_texts_that_have_little_in_common_and_empty_ones_are_read_back() -> None:
+    asset, rng = make_asset(), random.Random(2)
+    texts: list[str] = []
+    for minute in range(RUN + 8):
+        size = rng.choice([0, 1, 200, 2000])
+        text = "".join(rng.choices("abcé\n", k=size)) if rng.random() < 0.5 or not texts else texts[-1] + "x"
+        if not texts or text != texts[-1]:
+            texts.append(text)
+            capture(asset, text, minute=minute)
+    versions = Version.objects.filter(asset=asset).select_related("content").order_by("number")
+    assert [text_of(version) for version in versions] == texts
+    assert dict(read_texts([version.content_id for version in versions])) == {
+        version.content_id: text.encode() for version, text in zip(versions, texts, strict=True)
+    }
 
 
 def test_equal_texts_are_kept_once_a_client_and_never_shared_between_clients() -> None:

@@ -149,11 +149,11 @@ def _keep(
     if known is not None:
         return known
     new = Content(client_id=client, digest=digest, size_bytes=len(data))
-    if newest is not None and newest.place + 1 < RUN:
+    if data and newest is not None and newest.place + 1 < RUN:
         place = newest.place + 1
         base = next(link for link in chain if link.place == base_place(place))
         packed = pack(data, base.text)
-        if len(packed) * WORTH_SHARE < chain[0].packed_bytes:
+        if base.text and len(packed) * WORTH_SHARE < chain[0].packed_bytes:
             new.compressed, new.base_id, new.place = packed, base.key, place
     if new.base_id is None:
         new.compressed = pack(data)

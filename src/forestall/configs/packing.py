@@ -7,13 +7,17 @@ most differ from their base by a few changes. Figures: docs/decisions/0013-confi
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import zstandard
+
+from forestall.kernel.observations import TEXT_MAX_BYTES
 
 LEVEL = 9
 RUN = 64
 DIGIT_BITS = 3
 BASES_MOST = 2  # octal digits of RUN - 1
+SIZE_MAX_BYTES = 4 * TEXT_MAX_BYTES  # of so many letters
 WORTH_SHARE = 2  # packed against a base it must take less than its run's first one divided by this
 
 
@@ -33,23 +37,32 @@ def base_place(place: int) -> int:
 def pack(data: bytes, base: bytes = b"") -> bytes:
     """The text, compressed; with `base` as dictionary when there is one."""
     settings = zstandard.ZstdCompressionParameters.from_level(
-        LEVEL, source_size=len(data), dict_size=len(base), write_content_size=False
+        LEVEL, source_size=len(data), dict_size=len(base), write_content_size=True
     )
-    compressor = zstandard.ZstdCompressor(compression_params=settings, dict_data=_dictionary(base))
-    return compressor.compress(data)
+    dictionary = (
+        zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
+    )
+    return zstandard.ZstdCompressor(compression_params=settings, dict_data=dictionary).compress(data)
 
 
-def unpack(packed: bytes, *, size_bytes: int, base: bytes = b"") -> bytes:
-    """The text again. Raises zstandard.ZstdError when the bytes are damaged or the base is another one."""
+def unpack(chain: Sequence[bytes], *, size_bytes: int) -> bytes:
+    """The text of the last of a chain of packed texts: the first stands for itself, each other was packed
+    against the one before it. None of them but the last is the empty text.
+
+    Raises zstandard.ZstdError when the bytes are damaged or do not belong together.
+    """
     if not size_bytes:
         return b""
-    decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary(base)) if base else _PLAIN
-    data: bytes = decompressor.decompress(packed, max_output_size=size_bytes)
+    for packed in chain:
+        if not 0 < zstandard.frame_content_size(packed) <= SIZE_MAX_BYTES:
+            raise zstandard.ZstdError("the size of a packed text is not what it can be")
+    if len(chain) == 1:
+        data: bytes = _PLAIN.decompress(chain[0])
+    else:
+        data = _PLAIN.decompress_content_dict_chain(list(chain))
+    if len(data) != size_bytes:
+        raise zstandard.ZstdError(f"{len(data)} bytes came instead of {size_bytes}")
     return data
-
-
-def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict | None:
-    return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
 
 
 _PLAIN = zstandard.ZstdDecompressor()

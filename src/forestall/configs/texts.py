@@ -58,9 +58,11 @@ def chain_of(content: Content) -> list[Link]:
         at = rows[at].base
     links: list[Link] = []
     try:
+        frames: list[bytes] = []
         for key in reversed(order):
             row = rows[key]
-            text = unpack(row.packed, size_bytes=row.size_bytes, base=links[-1].text if links else b"")
+            frames.append(row.packed)
+            text = unpack(frames, size_bytes=row.size_bytes)
             links.append(Link(key, row.place, len(row.packed), text))
     except zstandard.ZstdError as error:
         raise _damaged(content) from error
@@ -84,9 +86,8 @@ def read_texts(contents: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     for step in _portions(wanted):
         rows = _fetch(wanted[start : start + step])
         _fetch_bases(rows)
-        plain: dict[int, bytes] = {}
         for key in wanted[start : start + step]:
-            text = _text(key, rows, plain)
+            text = _text(key, rows)
             if text is not None:
                 yield key, text
         start += step
@@ -109,21 +110,19 @@ def _portions(wanted: Sequence[int]) -> Iterator[int]:
         yield count
 
 
-def _text(key: int, rows: dict[int, Row], plain: dict[int, bytes]) -> bytes | None:
-    known = plain.get(key)
-    if known is not None:
-        return known
-    row = rows.get(key)
-    if row is None:
-        return None
-    before = _text(row.base, rows, plain) if row.base is not None else b""
-    if before is None:
-        return None
+def _text(key: int, rows: dict[int, Row]) -> bytes | None:
+    chain: list[bytes] = []
+    at: int | None = key
+    while at is not None:
+        row = rows.get(at)
+        if row is None or len(chain) > BASES_MOST:
+            return None
+        chain.append(row.packed)
+        at = row.base
     try:
-        text = plain[key] = unpack(row.packed, size_bytes=row.size_bytes, base=before)
+        return unpack(chain[::-1], size_bytes=rows[key].size_bytes)
     except zstandard.ZstdError:
         return None
-    return text
 
 
 def _fetch(keys: Iterable[int]) -> dict[int, Row]:
