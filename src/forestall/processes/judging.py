@@ -38,6 +38,7 @@ from forestall.kernel.columns import SampleColumns
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.kernel.observations import Sample
+from forestall.networks.actions import PlacedSweep, take_sweeps
 from forestall.processes.judging_texts import TextsToJudge
 from forestall.processes.noticing import Noticing
 from forestall.processes.road import Road
@@ -127,10 +128,29 @@ class Judging:
     def step(self, decoded: Decoded) -> None:
         """Judge a stretch of a queue once, and apply what came of it, however often it takes."""
         self._begin()
+        self._take_sweeps(decoded)
         if decoded is not self._judged:
             self._judged = decoded
             self._waiting += self._observe(decoded)
         self._apply()
+
+    def _take_sweeps(self, decoded: Decoded) -> None:
+        """What discovery saw; the same may come again."""
+        sweeps = [
+            PlacedSweep(
+                client=placed.client,
+                asset=placed.asset,
+                collector=placed.collector,
+                at_ms=placed.outcome.at_ms,
+                reason=placed.outcome.reason,
+                sweep=placed.outcome.sweep,
+            )
+            for placed in decoded.outcomes
+            if placed.outcome.sweep is not None
+        ]
+        if sweeps:
+            with _database():
+                take_sweeps(sweeps)
 
     def tick(self, now_ms: int) -> None:
         """Time passes."""

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "forestall.estate",
     "forestall.intake",
     "forestall.configs",
+    "forestall.networks",
     "forestall.findings",
     "forestall.alerts",
     "forestall.tickets",

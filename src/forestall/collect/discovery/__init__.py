@@ -1,1 +1,1 @@
-"""What stands in a site's declared ranges: asked gently, told as sightings and links (kernel.observations)."""
+"""What stands in a site's declared ranges: asked gently, told as sightings and links."""

@@ -79,7 +79,7 @@ async def _listen(
 
 
 def common_name(der: bytes) -> str:
-    """The name of a certificate's subject; "" for none. A certificate of a stranger: anything may be in it."""
+    """The name of a certificate's subject; "" for none. It is a stranger's: anything may be in it."""
     try:
         found = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which addresses one sweep asks. Pure: the declared ranges and where the sweep before ended in, a window out."""
+"""Which addresses one sweep asks. Pure: declared ranges and where the last sweep ended in, a window out."""
 
 import ipaddress
 from collections.abc import Sequence

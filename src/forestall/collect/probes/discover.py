@@ -16,7 +16,7 @@ RANGES_MAX = 100
 SPEC = Spec(
     name="discover",
     title="Discovery",
-    about="Sweeps the declared ranges of a site: who answers, what it is, what hangs on what. What it finds is "
+    about="Sweeps the declared ranges of a site: who answers, what it is, what hangs on what. It is "
     "proposed under Networks, never added by itself.",
     source="RFC 792, RFC 826, RFC 4861, RFC 6762, RFC 3418, RFC 4188, RFC 4363, IEEE 802.1AB, CISCO-CDP-MIB",
     settings=(
