@@ -50,6 +50,7 @@ def test_the_queue_has_every_acknowledged_frame(tmp_path: Path, keep: float) -> 
             assert all(one.done() for one in late)
             taken += [b"on the way" for one in late if one.exception() is None]
             disk.power_on(keep=keep, seed=cut)
+            QueueWriter(queue, max_bytes=1 << 28).close()  # readers go on when the writer has looked
             found = [frame for frame in read_all(queue) if frame != b"on the way"]
             assert found == [frame for frame in taken if frame != b"on the way"], f"after cut {cut}"
             kept = read_checkpoint(cursor)
