@@ -1,7 +1,7 @@
 """CPU seconds to poll 10,000 interfaces: 200 switches of 50 ports by SNMP v2c.
 
-The switches are played by processes of their own, whose CPU is not counted. Every poll goes through the probe:
-requests, decoding, rates, samples. `--devices`, `--ports` for other sizes. Prints JSON.
+The switches are played by processes of their own, whose CPU is not counted. Every poll goes through the
+probe: requests, decoding, rates, samples. `--devices`, `--ports` for other sizes. Prints JSON.
 """
 
 import argparse

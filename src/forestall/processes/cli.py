@@ -11,6 +11,7 @@ import typer
 
 from forestall import __version__
 from forestall.kernel.errors import Trouble
+from forestall.kernel.observations import Outcome
 from forestall.processes.admin import admin
 from forestall.processes.role import ROLES
 from forestall.processes.safekeeping import safekeeping
@@ -120,17 +121,26 @@ def probe(
     kind: str,
     target: str,
     setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, repeated.")] = None,
+    credential: Annotated[
+        Path | None,
+        typer.Option(
+            "--credential", help="A file with what to sign in with: lines of NAME=VALUE.", metavar="FILE"
+        ),
+    ] = None,
+    again: Annotated[
+        float, typer.Option("--again", help="Ask a second time after so many seconds, for rates.", max=3600)
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """One probe now, from here, with its observations and what the spec makes of them.
 
-    Examples: forestall probe http https://example.org; forestall probe tcp 127.0.0.1:22
+    Examples: forestall probe http https://example.org; forestall probe tcp 127.0.0.1:22;
+    forestall probe snmp 10.0.0.2 --credential switch.txt --again 30 (switch.txt: community=…, or user=…,
+    auth_protocol=SHA256, auth_passphrase=…, privacy_protocol=AES128, privacy_passphrase=…)
     """
-    from forestall.collect.asking import ask_once
-    from forestall.collect.reach import anywhere
-
     settings = dict(part.partition("=")[::2] for part in setting or [])
-    outcome = asyncio.run(ask_once(kind, target, settings, anywhere()))
+    signing_in = _credential_in(credential) if credential else {}
+    outcome = asyncio.run(_ask(kind, target, settings, signing_in, again))
     if as_json:
         print(json.dumps(msgspec.to_builtins(outcome), indent=2))
     else:
@@ -138,6 +148,30 @@ def probe(
         for sample in outcome.samples:
             print(f"  {sample.metric:28} {sample.item:30} {sample.value:g}")
     raise typer.Exit(0 if outcome.ok else 1)
+
+
+async def _ask(
+    kind: str, target: str, settings: dict[str, str], credential: dict[str, str], again_s: float
+) -> Outcome:
+    """One answer; with `again_s` the second one, so many seconds after the first."""
+    from forestall.collect.asking import ask_once, forgetful
+    from forestall.collect.reach import anywhere
+
+    keeper, reach = forgetful(), anywhere()
+    first = await ask_once(kind, target, settings, reach, credential=credential, keeper=keeper)
+    if not again_s or not first.ok:
+        return first
+    await asyncio.sleep(again_s)
+    return await ask_once(kind, target, settings, reach, credential=credential, keeper=keeper)
+
+
+def _credential_in(file: Path) -> dict[str, str]:
+    """The fields in a file: secrets are never on a command line."""
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Trouble(f"{file} cannot be read: {error}", "Give a file with lines of NAME=VALUE.") from error
+    return dict(line.partition("=")[::2] for line in lines if "=" in line)
 
 
 @app.command("check-spec")

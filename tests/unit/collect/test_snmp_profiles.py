@@ -1,5 +1,5 @@
-"""Profiles: all that come with the product are sound, a mistake is named with its line, and values become metrics
-as a profile says."""
+"""Profiles: all that come with the product are sound, a mistake is named with its line, and values become
+metrics as a profile says."""
 
 import pytest
 
@@ -160,7 +160,7 @@ def test_numbers_are_read_out_of_texts(value: bytes | int | float | None, number
 
 @pytest.mark.parametrize("value", [b"warm", b"n/a", "1.3.6.1", float("inf")])
 def test_what_is_no_number_is_refused(value: bytes | str | float) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):
         number_of(value)
 
 

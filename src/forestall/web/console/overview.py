@@ -32,12 +32,18 @@ from forestall.tickets.before import accounts_of
 from forestall.web.access.gate import needs
 from forestall.web.console import captures
 from forestall.web.console.common import Asked, attempt, client_given, lines_of, seen_or_404
+from forestall.web.console.device_numbers import device_of
 from forestall.web.telemetry import clients_of_scope, store
 
 HOUR_MS = 3_600_000
 HOURS = (1, 6, 24, 168)
 FIRST_CHARTS = ("cpu.used_ratio", "memory.used_ratio", "disk.used_ratio", "load.per_core", "probe.took_ms")
+NO_CHARTS = (
+    "disk.size_bytes", "probe.up", "network.link_up", "service.failed", "forestall.role_up",
+    "device.restarted",
+)  # fmt: skip
 CHARTS_MAX = 24
+ITEM_MAX_CHARS = 256
 LINES = 50
 CLIENTS_SHOWN = 10
 PREVENTED_SHOWN = 5
@@ -249,6 +255,8 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "The store does not answer now: numbers and logs are kept in the queue and will be here again."
         )
     series.sort(key=lambda one: (_rank(one.metric), one.metric, one.item))
+    item = request.GET.get("item", "")[:ITEM_MAX_CHARS]
+    device = device_of(series, item=item)
     timeline = sorted(
         [(finding.opened_at, "finding", finding) for finding in own_findings]
         + [(change.at, "change", change) for change in changes]
@@ -269,7 +277,9 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
                 default="in_spec",
             ),
             "open": open_findings,
-            "charts": [one for one in series if _rank(one.metric) < 90][:CHARTS_MAX],
+            "device": device,
+            "item": item,
+            "charts": [one for one in device.charts if _rank(one.metric) < 90][:CHARTS_MAX],
             "series": series,
             "hours": hours,
             "all_hours": HOURS,
@@ -308,7 +318,7 @@ def _rank(metric: str) -> int:
     """Charts that people look at first come first; counters that only machines read get none."""
     if metric in FIRST_CHARTS:
         return FIRST_CHARTS.index(metric)
-    if metric in ("disk.size_bytes", "probe.up", "network.link_up", "service.failed", "forestall.role_up"):
+    if metric in NO_CHARTS:
         return 99
     return 50
 

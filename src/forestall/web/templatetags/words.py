@@ -17,6 +17,7 @@ from forestall.telemetry.language import SEVERITIES
 register = template.Library()
 UNITS = ("ratio", "bytes", "ms", "s", "days", "celsius")
 SHORT = {
+    "bgp": "BGP",
     "cpu": "CPU",
     "dns": "DNS",
     "http": "HTTP",
