@@ -289,6 +289,7 @@ class _Line:
         self.order = order
         self.task: asyncio.Task[None] | None = None
         self.wanted = False  # once more, as soon as the run of now has ended
+        self.wished = False  # the run of now is one that somebody wanted
         self.loop = asyncio.get_running_loop()
         now = self.loop.time()
         self.home = now + order.share * order.every_s  # from here on every interval
@@ -308,6 +309,8 @@ class _Line:
             self.due += (missed + 1) * interval
         self.timer = self.loop.call_at(self.due, self.fire)
         if self.task is not None and not self.task.done():
+            if self.wished:  # its answer comes any moment
+                return
             what = "it waits for its turn" if self.asker.full else "the run before has not ended"
             self.asker.skip(self.order, f"not asked: {what} yet")
             return
@@ -316,8 +319,9 @@ class _Line:
             self.asker.skip(self.order, f"not asked {missed} times: {why}")
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, *, wished: bool = False) -> None:
         """A run."""
+        self.wished = wished
         self.task = self.loop.create_task(self.asker.carry_out(self.order))
         self.task.add_done_callback(self._ended)
 
@@ -327,12 +331,12 @@ class _Line:
         if self.task is not None and not self.task.done():
             self.wanted = True
             return
-        self.begin()
+        self.begin(wished=True)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if self.wanted and not task.cancelled():
             self.wanted = False
-            self.begin()
+            self.begin(wished=True)
 
     def stop(self) -> None:
         """No more runs, and nothing of this one."""

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forestall.collect.answers import Answer, NoAnswer, Question
+from forestall.collect.answers import Answer, NoAnswer, Number, Question
 from forestall.collect.asking import START_WITHIN_S, Asker, ProbeOrder
 from forestall.collect.reach import Reach, anywhere
-from forestall.kernel.observations import Outcome
+from forestall.kernel.observations import OUTCOME_SNAPSHOTS_MAX, Outcome, Snapshot
 from forestall.kernel.plugins import Spec
 
 
@@ -268,5 +268,73 @@ def test_a_loop_that_stood_still_says_so() -> None:
         await watched.run([order("one", interval_s=60)], 900)
         failed = [outcome.reason for _, outcome in watched.delivered["one"] if not outcome.ok]
         assert len(failed) == 1 and "this collector stood still for" in failed[0]
+
+    virtual(main)
+
+
+def test_what_is_wanted_at_once_is_asked_once_for_each_wish() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        async def slow(question: Question) -> Answer:
+            await asyncio.sleep(30)
+            return Answer(True, "fine")
+
+        watched = Watched(loop, slow)
+        begin = loop.at
+        wishes = ((100, 1), (101, 1), (110, 2), (115, 3), (900, 1))  # seconds from the start, the wish
+        for at, wish in wishes:
+            loop.call_later(at, lambda wish=wish: watched.asker.ask_now({"one": wish, "nobody": 9}))
+        await watched.run([order("one", interval_s=3600, timeout_s=60)], 1200)
+        wanted = [round(at - begin) for at in watched.begun["one"]][1:]
+        assert wanted == [100, 130], "a wish during a run begins one more after it, two wishes no two"
+
+    virtual(main)
+
+
+def test_a_scheduled_time_during_a_wanted_run_is_no_failure() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        async def slow(question: Question) -> Answer:
+            await asyncio.sleep(9)
+            return Answer(True, "fine")
+
+        watched = Watched(loop, slow)
+        for second in range(0, 1200, 7):
+            loop.call_later(second, lambda wish=second: watched.asker.ask_now({"one": wish + 1}))
+        await watched.run([order("one", interval_s=60)], 1200)
+        assert watched.delivered["one"] and all(outcome.ok for _, outcome in watched.delivered["one"])
+
+    virtual(main)
+
+
+def test_a_credential_is_in_nothing_that_comes_back_or_is_printed() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        async def telling(question: Question) -> Answer:
+            secret, short = question.credential["password"], question.credential["enable"]
+            text = f"hello {secret} and {short}"
+            shot = Snapshot(at_ms=1, kind="running", text=text, problem=text, title=text)
+            return Answer(False, text, text, [Number("x.count", 1, text)], snapshots=[shot])
+
+        watched = Watched(loop, telling)
+        credential = {"user": "reader", "password": "n0body-reads-this", "enable": "n0body-reads"}
+        asked = order("one", credential=credential)
+        assert "n0body" not in repr(asked) and "n0body" not in str([asked])
+        outcome = await watched.asker.run_once(asked)
+        assert "n0body" not in str(outcome) and outcome.reason.count("(secret)") >= 2
+
+    virtual(main)
+
+
+def test_configurations_beyond_what_a_run_may_bring_say_so() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        async def much(question: Question) -> Answer:
+            text = "x" * (3 << 20)
+            return Answer(
+                True, "much", snapshots=[Snapshot(at_ms=1, kind=str(n), text=text) for n in range(60)]
+            )
+
+        outcome = await Watched(loop, much).asker.run_once(order("one"))
+        first, second, *others = outcome.snapshots
+        assert len(first.text) == 3 << 20 and not first.problem
+        assert second.text == "" and "more than one run may bring" in second.problem
+        assert len(others) + 2 == OUTCOME_SNAPSHOTS_MAX
 
     virtual(main)

@@ -208,3 +208,20 @@ def test_the_directory_answers_for_one_client_only() -> None:
     assert DIRECTORY.place_of_host("srv1.acme.example.", place).asset == SERVER
     assert DIRECTORY.zone_ms(ACME, NOW_MS) == -5 * 3_600_000
     assert DIRECTORY.zone_ms(OTHER, NOW_MS) == 0
+
+
+def test_configurations_that_an_outcome_carries_are_its_assets() -> None:
+    shot = Snapshot(at_ms=NOW_MS, kind="running", text="vlan 20\n")
+    outcome = Outcome(
+        at_ms=NOW_MS,
+        probe="p",
+        kind="device",
+        target="10.0.0.6",
+        ok=True,
+        reason="",
+        took_ms=1,
+        snapshots=[shot],
+    )
+    found = decoded(batch_frame(1, Observations(asset=SWITCH, outcomes=[outcome])))
+    assert [(one.asset, one.collector, one.snapshot) for one in found.snapshots] == [(SWITCH, AGENT, shot)]
+    assert found.outcomes[0].outcome.snapshots == []
