@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DAEMONS := $(VENV)/.daemons
 
-.PHONY: up install test check fast lock clean migrations assets
+.PHONY: up install test check fuzz fast lock clean migrations assets
 
 up: install              ## set up and run; prints a one-time set-up link
 	$(BIN)/forestall up $(ARGS)
@@ -37,6 +37,9 @@ check: install           ## fast checks for a developer
 	$(BIN)/mypy
 	$(BIN)/python -m django makemigrations --check --dry-run --settings forestall.web.settings
 	$(BIN)/pytest -n 2 tests/unit tests/house
+
+fuzz: install            ## fuzz every decoder, each for MINUTES (3)
+	$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),3)
 
 lock:                    ## renew the pinned packages (needs uv)
 	uv pip compile -q requirements/run.in --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/run.lock
