@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-MOUNT_S = 20.0
+MOUNT_S = 60.0
 
 
 class PowerDisk:

@@ -3,6 +3,7 @@
 A role whose parent went away stops, so that nothing is left behind when a supervisor is killed.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -76,7 +77,9 @@ class Heart:
             temporary.write_text(json.dumps(sign))
             temporary.replace(self.path)
         except OSError:
-            temporary.unlink(missing_ok=True)  # a full disk: the missing sign is what the guard sees
+            # A full or failing disk: the missing sign is what the guard sees, and the next one may come.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
