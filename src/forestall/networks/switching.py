@@ -3,9 +3,11 @@
 It stands on that machine, because that is who must do it: a sweep that does not come is a silent probe there.
 """
 
+from datetime import datetime
+
 from django.db import transaction
 
-from forestall.estate.actions import add_probe, remove_probe
+from forestall.estate.actions import add_probe, ask_now, remove_probe
 from forestall.estate.credentials import credential_for
 from forestall.estate.models import Probe, Site
 from forestall.estate.queries import find_collector
@@ -52,3 +54,11 @@ def switch_off(scope: Scope, site: Site) -> None:
     probe = discovery_of(scope, site)
     if probe is not None:
         remove_probe(scope, probe)
+
+
+def sweep_now(scope: Scope, site: Site, *, now: datetime) -> None:
+    """Have the site swept at once. Raises Trouble when its discovery is off."""
+    probe = discovery_of(scope, site)
+    if probe is None:
+        raise Trouble("the site is not swept", "Switch its discovery on first.")
+    ask_now(scope, [probe], now=now)

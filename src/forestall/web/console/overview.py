@@ -24,6 +24,7 @@ from forestall.kernel.clock import to_ms
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.kernel.plugins import load
+from forestall.networks.queries import count_waiting
 from forestall.telemetry import read
 from forestall.telemetry.client import StoreRefused, StoreUnavailable
 from forestall.telemetry.search import search_logs
@@ -46,6 +47,7 @@ CHARTS_MAX = 24
 ITEM_MAX_CHARS = 256
 LINES = 50
 CLIENTS_SHOWN = 10
+PROPOSED_SHOWN = 5
 PREVENTED_SHOWN = 5
 CLIENTS_A_PAGE = 200
 ASSETS_A_PAGE = 100
@@ -74,8 +76,16 @@ def overview(request: Asked) -> HttpResponse:
             "wrong_clients": sum(1 for wrong in wrong_of.values() if wrong),
             "wrong_total": _wrong(numbers.findings) - numbers.findings.get("silent", 0),
             "beginning": BEGINNING - queries.count_assets(scope),
+            "proposed": _proposed(scope),
         },
     )
+
+
+def _proposed(scope: Scope) -> list[tuple[Client, int]]:
+    """Clients at which discovered devices wait for a person, the most first."""
+    waiting = sorted(count_waiting(scope).items(), key=lambda one: -one[1])[:PROPOSED_SHOWN]
+    clients = {row.pk: row for row in queries.clients_by_id(scope, [client for client, _ in waiting])}
+    return [(clients[client], count) for client, count in waiting if client in clients]
 
 
 def _at_risk(scope: Scope, wrong_of: dict[str, int]) -> list[Client]:
@@ -150,6 +160,7 @@ def client_page(request: Asked, client: str) -> HttpResponse:
             "changes": changes,
             "accounts": accounts_of(scope, changes),
             "sites": queries.list_sites(scope, client=row.pk),
+            "waiting": count_waiting(scope, client=row.pk).get(row.pk, 0),
             "contacts": queries.list_contacts(scope, client=row.pk),
             "windows": alerts.list_windows(scope, client=row.pk, now=timezone.now()),
             "kinds": ASSET_KINDS,

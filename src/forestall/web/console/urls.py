@@ -14,6 +14,7 @@ from forestall.web.console import (
     intake,
     keeping,
     log_search,
+    networks,
     overview,
 )
 from forestall.web.live import events
@@ -27,6 +28,11 @@ urlpatterns = [
     path("clients/sites", overview.site_names, name="site-names"),
     path("clients/<str:client>/", overview.client_page, name="client"),
     path("clients/<str:client>/add/<str:what>", post(overview.client_add), name="client-add"),
+    path("clients/<str:client>/networks/", networks.networks_page, name="networks"),
+    path("sites/<str:site>/map/", networks.site_map, name="site-map"),
+    path("sites/<str:site>/<str:what>", post(networks.site_change), name="site-change"),
+    path("sightings/<str:sighting>/<str:what>", post(networks.sighting_change), name="sighting-change"),
+    path("assets/<str:asset>/hang", post(networks.hang), name="hang"),
     path("clients/<str:client>/compliance/", configurations.compliance, name="compliance"),
     path("clients/<str:client>/settings/", configurations.client_settings, name="client-settings"),
     path("clients/<str:client>/hold", post(keeping.hold_client), name="hold-client"),
