@@ -17,10 +17,15 @@ from forestall.configs.models import Change, Notice
 from forestall.configs.notices import Said, note_notices, notices_of
 from forestall.estate.actions import add_probe
 from forestall.estate.models import Asset, Probe
+from forestall.judge.judge import Judge
+from forestall.judge.pack import load_packs
+from forestall.judge.shelf import builtin_packs
+from forestall.judge.values import JudgedCapture, State
 from forestall.kernel.clock import from_ms, to_ms
-from forestall.kernel.columns import LogColumns
+from forestall.kernel.columns import LogColumns, SampleColumns
 from forestall.kernel.ids import to_number
 from forestall.kernel.observations import Snapshot
+from forestall.processes.judging import load_judged_assets
 from forestall.processes.noticing import LEAST_BETWEEN_MS, SETTLE_MS, Noticing, read_sign
 
 pytestmark = pytest.mark.django_db
@@ -138,3 +143,42 @@ def test_a_secret_in_the_line_is_not_kept() -> None:
     noticing.tick(NOW_MS + SETTLE_MS)
     assert asset.notices.get().user == "ana"
     assert "H0rse-77" not in asset.notices.get().line
+
+
+def test_a_capture_that_does_not_happen_is_silent() -> None:
+    asset, probe = make_device()
+    assets = load_judged_assets()
+    owner = next(one for one in assets if one.id == asset.pk)
+    assert [(one.what, one.name) for one in owner.expects] == [("probe", "device 10.0.0.2")]
+    judge = Judge(load_packs(builtin_packs()))
+    judge.set_estate(assets, now_ms=NOW_MS)
+    late_ms = 6 * probe.interval_s * 1000
+    found = [one for at in range(0, late_ms, 5_000) for one in judge.tick(NOW_MS + 60_000 + at)]
+    silent = [one for one in found if one.asset == asset.pk and one.rule == "probe-silent"]
+    assert [one.to for one in silent] == [State.SILENT]
+    assert "device 10.0.0.2" in silent[0].item
+
+
+def test_problems_of_a_capture_and_what_is_unsaved_are_findings() -> None:
+    asset, _ = make_device()
+    judge = Judge(load_packs(builtin_packs()))
+    judge.set_estate(load_judged_assets(), now_ms=NOW_MS)
+    number = to_number(asset.pk)
+    cut = JudgedCapture(asset=number, kind="running", at_ms=NOW_MS, problem="it was cut short")
+    (refused,) = [one for one in judge.observe_refusals([cut]) if one.rule == "device-capture-refused"]
+    assert "cut short" in refused.reason and not refused.tells
+    found = []
+    for metric in ("device.unsaved_lines", "device.host_key_changed"):
+        columns = SampleColumns(
+            client=np.array([to_number(asset.client_id)], np.uint64),
+            asset=np.array([number], np.uint64),
+            metric=pa.array([metric]),
+            item=pa.array(["device 10.0.0.2"]),
+            at_ms=np.array([NOW_MS + 1000], np.int64),
+            value=np.array([1.0]),
+        )
+        found += judge.observe(columns, received_at_ms=NOW_MS + 1000)
+    rules = {one.rule: one for one in found}
+    assert rules["configuration-unsaved"].to == State.DRIFTING
+    assert "not saved" in rules["configuration-unsaved"].reason
+    assert rules["host-key-changed"].to == State.OUT_OF_SPEC
