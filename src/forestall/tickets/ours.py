@@ -11,6 +11,19 @@ from datetime import datetime, timedelta, tzinfo
 AROUND = timedelta(minutes=15)  # a technician's timer and the capture of what they did are not to the second
 PEOPLE_MAX = 3
 SAID_MAX = 5
+BY_ITSELF = frozenset(  # what automatic updates and programs change while nobody is there
+    (
+        "packages",
+        "updates",
+        "services",
+        "ports",
+        "mounts",
+        "timers",
+        "scheduled_tasks",
+        "startup",
+        "antivirus",
+    )
+)
 RESTART = "started"  # the kind of configuration that says when a machine started
 
 
@@ -49,13 +62,15 @@ class Ours:
 
 
 def decide_account(happened: Happened, ours: Ours) -> str:
-    """Which of us accounts for it, in words; "" when nobody of ours does."""
+    """Which of us, or what goes on by itself, accounts for it, in words; "" when nobody of ours does."""
     for window in ours.windows:
         if _meets(window, happened, around=timedelta()):
             return f"in the maintenance window {window.says}"
     mine = [login for login in map(login_of, happened.who) if login in ours.logins]
     if mine:
         return f"{mine[0]} was signed in, who is ours"
+    if not happened.who and happened.kind in BY_ITSELF:
+        return "nobody was signed in, and it changes by itself, as with updates"
     for span in ours.work:
         if _meets(span, happened, around=AROUND):
             return span.says

@@ -45,6 +45,12 @@ def test_nobody_signed_in_is_nobody_of_ours() -> None:
     assert decide_account(happened(who=()), Ours(logins=frozenset({"anna"}))) == ""
 
 
+def test_updates_that_come_by_themselves_are_no_self_repair() -> None:
+    assert "by itself" in decide_account(happened(kind="packages", who=()), Ours())
+    assert decide_account(happened(kind="packages"), Ours()) == ""
+    assert decide_account(happened(kind="started", who=()), Ours()) == ""
+
+
 @pytest.mark.parametrize(
     ("said", "login"),
     [
