@@ -101,12 +101,54 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
     )  # fmt: skip
     for ids in (found.ids, found.foreign):
         if ids:
+            _discover(ids, now)
             _break(ids, now)
             _configure(ids, now)
             _reject(ids, now)
             _estrange(ids, now)
     _drift_and_prevent(found, now)
     return found
+
+
+def _discover(ids: dict[str, str], now: datetime) -> None:
+    """A sweep of the site: a firewall, a switch, what hangs on it, and strangers."""
+    from forestall.kernel.clock import to_ms
+    from forestall.kernel.observations import Link, Sighting, Sweep
+    from forestall.networks.actions import PlacedSweep, take_sweeps
+    from forestall.networks.models import Sighting as Row
+
+    at_ms = to_ms(now)
+
+    def seen(last: int, name: str, **more: object) -> Sighting:
+        mac = f"00:1b:54:00:00:{last:02x}"
+        names = [name] if name else []
+        return Sighting(at_ms, f"10.4.0.{last}", mac, names, "Cisco Systems, Inc", by=["ping"], **more)
+
+    prefix = "fairway" if ids["client"] else ""
+    devices = [
+        seen(1, f"fw-{prefix}", description="FortiGate-60F v7.2", forwards=True),
+        seen(2, "sw-main", description="Cisco IOS Software, C2960X Software", ports=[22]),
+        seen(3, "sw-floor", description="Cisco IOS Software, C2960X Software", ports=[22]),
+        *(seen(number, f"pc-{number}", ports=[135, 445]) for number in range(20, 32)),
+        seen(60, "", ports=[515, 9100]),
+    ]
+    links = [
+        Link("route", "10.4.0.20", "eth0", address="10.4.0.1"),
+        Link("lldp", "10.4.0.2", "Gi0/48", address="10.4.0.1", name="fw", remote_port="port1"),
+        Link("lldp", "10.4.0.3", "Gi0/24", address="10.4.0.2", name="sw-main", remote_port="Gi0/1"),
+        *(
+            Link("fdb", f"10.4.0.{2 + n % 2}", f"Gi0/{n}", mac=f"00:1b:54:00:00:{n:02x}")
+            for n in range(20, 32)
+        ),
+    ]
+    taken = PlacedSweep(
+        client=ids["client"], asset=ids["asset"], collector=ids["collector"], at_ms=at_ms,
+        reason="16 devices at 254 of 254 addresses", sweep=Sweep(devices, links, asked=254),
+    )  # fmt: skip
+    take_sweeps([taken])
+    rows = Row.objects.filter(client=ids["client"], asset=None).order_by("pk")
+    ids["sighting"] = rows[0].pk
+    rows.filter(address="10.4.0.31").update(dismissed_at=now, dismissed_by="Ada")
 
 
 def _break(ids: dict[str, str], now: datetime) -> None:

@@ -21,6 +21,7 @@ from forestall.judge.values import State
 from forestall.keeping.actions import hold
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
+from forestall.networks.models import Sighting
 from forestall.tickets.models import Ticket
 from road_factories import Road, transition
 
@@ -81,6 +82,10 @@ def make_world(now: datetime) -> World:
         shot = Snapshot(at_ms=at_ms, kind="sshd_config", title="sshd_config", text=text)
         stored = store_snapshot(other.pk, asset.pk, shot, now=now)
     assert stored.version and stored.change
+    sighting = Sighting.objects.create(
+        client=other, site=site, key="theirs", address="10.4.0.77", kind="other", reason="known by a ping alone",
+        first_at=now, last_at=now,
+    )  # fmt: skip
     road = Road()
     road.now = now - timedelta(minutes=10)
     road.feed(transition(asset, State.BREAKING, at=road.now))
@@ -117,6 +122,7 @@ def make_world(now: datetime) -> World:
             "alert": Alert.objects.get(client=other).pk,
             "evidence": Evidence.objects.get(finding=finding).pk,
             "hold": held.pk,
+            "sighting": sighting.pk,
             "ticket": Ticket.objects.get(client=other).pk,
         },
     )

@@ -129,7 +129,7 @@ def _lldp(told: Told, address: str, tables: Tables, ports: Mapping[str, str]) ->
             Link(
                 protocol="lldp",
                 local=address,
-                port=local.get(parts[1], parts[1]),
+                port=local.get(parts[1]) or ports.get(parts[1], parts[1]),
                 mac=mac(raw) if kind == _MAC_CHASSIS else "",
                 address=_address(managed.get(index, "")),
                 name=text(tables.get(REMOTE_NAME, {}).get(index))[:128],
@@ -196,6 +196,8 @@ def _arp(told: Told, address: str, tables: Tables, ports: Mapping[str, str]) -> 
             rows.append((parts[0], _v6(parts[3:]), value))
     seen: set[tuple[str, str]] = set()
     for number, where, value in rows:
+        if not value:
+            continue  # asked for, and nobody answered
         found, hardware = _address(where), mac(value)
         if not found or not hardware:
             told.cut += 1

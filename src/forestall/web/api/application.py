@@ -17,6 +17,7 @@ from forestall.web.api import (
     installation,
     intake,
     keeping,
+    networks,
     people,
     telemetry,
 )
@@ -55,6 +56,7 @@ for router in (
     intake.router,
     installation.router,
     keeping.router,
+    networks.router,
 ):
     api.add_router("", router)
 
