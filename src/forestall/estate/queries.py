@@ -215,6 +215,12 @@ def list_probes(
     return list(rows.order_by("pk")[: min(limit, PAGE_MAX)])
 
 
+def probes_of_collector(scope: Scope, collector: str, *, limit: int = PAGE_MAX) -> list[Probe]:
+    """What a collector is ordered to ask, by kind and target, with assets and credentials."""
+    rows = Probe.objects.of(scope).filter(collector=collector).select_related("asset", "credential")
+    return list(rows.order_by("kind", "target", "pk")[: min(limit, PAGE_MAX)])
+
+
 def find_probe(scope: Scope, identifier: str) -> Probe | None:
     """A probe, or None."""
     return Probe.objects.of(scope).filter(pk=identifier).select_related("asset").first()

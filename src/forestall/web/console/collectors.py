@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from forestall import __version__
 from forestall.estate import queries
-from forestall.estate.models import Collector, Probe
+from forestall.estate.models import Collector
 from forestall.estate.tenancy import Scope
 from forestall.kernel.clock import from_ms, to_ms
 from forestall.kernel.ids import to_number
@@ -31,12 +31,7 @@ def collector_page(request: Asked, collector: str) -> HttpResponse:
     scope, now = request.scope, timezone.now()
     row = seen_or_404(lambda: queries.find_collector(scope, collector))
     numbers, trouble = _numbers(scope, row, now)
-    probes = list(
-        Probe.objects.of(scope)
-        .filter(collector=row)
-        .select_related("asset", "credential")
-        .order_by("kind", "target")[: PROBES_SHOWN + 1]
-    )
+    probes = queries.probes_of_collector(scope, row.pk, limit=PROBES_SHOWN + 1)
     context = {
         "nav": "collectors",
         "collector": row,
