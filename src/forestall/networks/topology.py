@@ -1,6 +1,6 @@
 """What hangs on what. Pure: devices and their words about their wires in, a tree with reasons out.
 
-Precedence (docs/decisions/0013-topology.md): LLDP, then CDP say both ends; a forwarding table says behind
+Precedence (docs/decisions/0017-topology.md): LLDP, then CDP say both ends; a forwarding table says behind
 which port a MAC is; an ARP table only on which port's network it is; the gateway is what is left. A device
 takes the strongest word there is about it, and weaker ones only where no stronger one is.
 The root is the gateway: what leaves the site leaves through it.
