@@ -294,11 +294,14 @@ class Session:
 
     async def _next(self, lane: _Lane, place: Any) -> list[Any]:
         """The next rows; None at the end of the column."""
-        self.requests += 1
         sock = lane.sock
-        try:
-            if self.way.version != 1:
+        if self.way.version != 1:
+            with suppress(StopAsyncIteration, SnmpError):
+                self.requests += 1
                 return await lane.ask(lambda: sock.send_get_bulk(place), lambda: sock.recv_get_bulk(place))
+        # The end, or rows too big for one answer (then an agent sends none): a single row tells.
+        self.requests += 1
+        try:
             return [await lane.ask(lambda: sock.send_get_next(place), lambda: sock.recv_get_next(place))]
         except StopAsyncIteration:  # how gufo says the end
             return []
