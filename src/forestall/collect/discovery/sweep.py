@@ -88,6 +88,7 @@ async def sweep(question: Question, reach: Reach, *, window: Window, wanted: Wan
     if wanted.mdns and own:
         jobs.append(_hear(found, own, allowed))
     await _until(deadline, jobs, found)
+    _take_macs(found)
     await asyncio.to_thread(_name_vendors, found.seen.values())
     now_ms = question.now_ms()
     sightings: list[Sighting] = [one.sighting(now_ms) for one in join_devices(found.seen.values())]
@@ -223,6 +224,14 @@ async def _hear(found: Found, own: list[str], allowed: Callable[[str], bool]) ->
     for address, (names, services) in (await hear_mdns(own)).items():
         if allowed(address):
             found.at(address, "mdns").add("mdns", names=names, services=services)
+
+
+def _take_macs(found: Found) -> None:
+    """Behind a router only its ARP table knows the MACs."""
+    for link in found.links:
+        one = found.seen.get(link.address)
+        if link.protocol == "arp" and one is not None and not one.mac and not one.macs:
+            one.mac = link.mac
 
 
 def _name_vendors(seen: Iterable[Seen]) -> None:
