@@ -22,11 +22,13 @@ STATES: dict[str, tuple[str, str, bool]] = {
     "device.disk_failed": ("Good", "Failed", False),
     "device.array_degraded": ("Good", "Degraded", False),
 }
-PARTS = (
-    "printer.supply_ratio", "bgp.neighbour_up", "device.tunnel_up", "device.array_degraded",
-    "device.disk_failed", "device.power_failed", "device.fan_failed", "device.sensor_failed",
-    "device.temperature_celsius", "device.fan_rpm", "device.storage_used_ratio",
-)  # fmt: skip
+PARTS = {  # in the order of the table
+    "printer.supply_ratio": "Supply", "bgp.neighbour_up": "BGP neighbour", "device.tunnel_up": "Tunnel",
+    "device.array_degraded": "Array", "device.disk_failed": "Disk", "device.power_failed": "Power supply",
+    "device.fan_failed": "Fan", "device.sensor_failed": "Sensor", "device.temperature_celsius": "Temperature",
+    "device.fan_rpm": "Fan speed", "device.storage_used_ratio": "Storage",
+}  # fmt: skip
+ORDER = {metric: place for place, metric in enumerate(PARTS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Part:
     word: str = ""
     state: str = ""
 
+    @property
+    def title(self) -> str:
+        """What it is, in a word."""
+        return PARTS[self.metric]
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -76,7 +83,7 @@ def device_of(series: Iterable[SeriesName], *, item: str) -> Device:
             charts.append(one)
     interfaces = [_interface(name, values) for name, values in rows.items()]
     interfaces.sort(key=lambda one: (one.up is not False, -(one.used_ratio or 0.0), one.name))
-    parts.sort(key=lambda one: (one.state != "out_of_spec", PARTS.index(one.metric), one.item))
+    parts.sort(key=lambda one: (one.state != "out_of_spec", ORDER[one.metric], one.item))
     return Device(interfaces[:INTERFACES_SHOWN], parts[:PARTS_SHOWN], charts)
 
 
