@@ -41,6 +41,11 @@ row = Finding.objects.filter(rule="probe-failed", ended_at=None).first()
 return [row.reason, row.opened_at.timestamp() if hasattr(row, "opened_at") else 0] if row else None
 """
 SETTLE_S = 120.0
+OWNER = """
+from forestall.estate.models import Person
+Person.objects.create(email="ana@provider.example", name="Ana", role="owner", all_clients=True)
+return True
+"""
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -98,6 +103,7 @@ def main() -> int:
         data.mkdir()
         (data / "forestall.toml").write_text(f"[limits]\nqueue_max_bytes = {QUEUE_BYTES}\n")
         with installed(data) as up:
+            up.desk.ask(OWNER)
             own, port = "Our own network", service.server_address[1]
             up.cli("client", "add", "Benchmark")
             up.cli("asset", "add", "pc-1", "--client", "Benchmark", "--kind", "server", "--address", SOURCE)
