@@ -41,6 +41,8 @@ WORDS = {
     "asset-change": {"what": ("archive", "probe", "probe-remove")},
     "stranger-change": {"what": ("assign", "make", "ignore", "heed")},
     "credential-change": {"what": ("rename", "replace", "remove")},
+    "site-change": {"what": ("ranges", "on", "off", "now")},
+    "sighting-change": {"what": ("confirm", "merge", "dismiss", "propose")},
     "baseline": {"what": ("name", "drop")},
     "ticket-change": {"what": ("note", "status", "assign", "priority", "start", "stop")},
     "channel-add": {"notifier": ("webhook", "smtp")},

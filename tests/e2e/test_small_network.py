@@ -175,7 +175,14 @@ def test_a_network_is_discovered_mapped_and_its_router_cut_once(
     with ExitStack() as stack:
         discover(up, network, tmp_path, stack)
         found = poll(
-            lambda: len(rows := waiting(up)) == 6 and rows, within_s=30, what="six proposals", every_s=0.5
+            lambda: (
+                {"router", "core", "shelf"} <= {row[0] for row in (rows := waiting(up))}
+                and len(rows) == 6
+                and rows
+            ),
+            within_s=60,
+            what="six proposals, three of which say their names",
+            every_s=0.5,
         )
         kinds = {name: kind for name, _, kind, _ in found}
         assert kinds["router"] == "router" and kinds["core"] == kinds["shelf"] == "switch", found

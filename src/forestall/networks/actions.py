@@ -72,7 +72,7 @@ def _take(site: Site, placed: PlacedSweep) -> None:
     row.links = _join_links(row.links, placed.sweep.links, at_ms=placed.at_ms)
     row.save()
     tables = {link.local for link in placed.sweep.links if link.protocol == "fdb"}
-    fresh = _keep_sightings(site, placed.sweep.sightings, at, tables=tables)
+    fresh = _keep_sightings(site, placed.sweep.sightings, at, tables=tables, asker=placed.asset)
     if fresh:
         body = {"site": site.name, "count": len(fresh), "devices": fresh[:NAMED_MAX], "first_sweep": first}
         append(
@@ -92,7 +92,9 @@ def _join_links(kept: Sequence[dict[str, Any]], links: Sequence[Link], *, at_ms:
     ]
 
 
-def _keep_sightings(site: Site, seen: Sequence[Seen], at: datetime, *, tables: set[str]) -> list[str]:
+def _keep_sightings(
+    site: Site, seen: Sequence[Seen], at: datetime, *, tables: set[str], asker: str
+) -> list[str]:
     """Rows of what was seen; how those are called that were never seen before. `tables`: addresses of those
     who told a forwarding table."""
     rows = list(Sighting.objects.filter(site=site).order_by("pk")[:SIGHTINGS_OF_SITE_MAX])
@@ -116,6 +118,8 @@ def _keep_sightings(site: Site, seen: Sequence[Seen], at: datetime, *, tables: s
                 break
             row = Sighting(client_id=site.client_id, site=site, key=_free_key(site, one), first_at=at)
         _fill(row, one, at, switches=not tables.isdisjoint({one.address, *one.addresses}))
+        if row.asset_id is None and "own" in one.by:
+            row.asset_id, row.matched_by = asker, "it is the machine that made the sweep"
         if row.asset_id is None:
             found = match(row.address, assets, macs=macs, names=row.names, addresses=row.addresses)
             if found is not None:

@@ -25,7 +25,7 @@ PINGS_IN_FLIGHT = 64
 PING_LOST_S = 1.0
 MACHINES_AT_ONCE = 32
 SNMP_AT_ONCE = 24
-SNMP_TRY_S = 0.6
+SNMP_TRY_S = 1.0
 SHARE_OF_TIME = 0.85  # of the run: what is not done by then is left for the next sweep, and told
 
 T = TypeVar("T")
