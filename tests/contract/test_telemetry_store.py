@@ -1,5 +1,7 @@
 """Telemetry against the real store process: idempotent inserts, search, charts, tenancy, retention, kills."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from contract.telemetry_store import StoreProcess, log_columns, sample_columns, start_store, write_logs
 from forestall.telemetry import read, retention, search
-from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
+from forestall.telemetry.asking import Asking, asking
+from forestall.telemetry.client import CANCELLED, Store, StoreRefused, StoreUnavailable
 from forestall.telemetry.conditions import Conditions
 from forestall.telemetry.language import parse
 from forestall.telemetry.scope import EVERY
@@ -275,3 +278,30 @@ def test_lines_around_an_instant_are_the_assets_own_and_in_order(store: Store) -
     lines = search.around(store, EVERY, asset=2, from_ms=AT + 2000, to_ms=AT + 6000, limit=3)
     assert [line.message for line in lines] == ["3", "4", "5"]
     assert search.around(store, frozenset({9}), asset=2, from_ms=AT, to_ms=AT + DAY) == []
+
+
+def test_a_query_that_nobody_waits_for_ends_and_no_other_begins(store: Store) -> None:
+    asked, ended = Asking(), list[StoreRefused]()
+
+    def ask() -> None:
+        asking.set(asked)
+        try:
+            store.select("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1")
+        except StoreRefused as refused:
+            ended.append(refused)
+
+    def runs() -> int:
+        said = f"SELECT count() FROM system.processes WHERE Settings['log_comment'] = '{asked.name}'"
+        return int(store.select(said)[0][0])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    deadline = time.monotonic() + 15
+    while not runs():
+        assert time.monotonic() < deadline and thread.is_alive(), ended
+        time.sleep(0.05)
+    store.cancel(asked)
+    thread.join(15)
+    assert [one.code for one in ended] == [CANCELLED]
+    ask()
+    assert [one.code for one in ended] == [CANCELLED, CANCELLED]

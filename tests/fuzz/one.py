@@ -12,24 +12,26 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings_for_tests")
 
-import atheris
+import atheris  # noqa: E402 - after the paths
 
 ROOMS = ("intake/formats", "collect/parsers")
+FURTHER = ("forestall.intake.unpacking", "forestall.intake.pushed")
 
 
-def plain_modules() -> list[str]:
-    """Modules of the decoders without compiled loops."""
-    found = ["forestall.intake.unpacking", "forestall.intake.pushed", "forestall.kernel.observations"]
-    for room in ROOMS:
-        for path in sorted((ROOT / "src/forestall" / room).glob("*.py")):
-            if "njit" not in path.read_text() and path.stem != "__init__":
-                found.append(f"forestall.{room.replace('/', '.')}.{path.stem}")
-    return found
+def modules(*, compiled: bool) -> list[str]:
+    """The modules of the decoders with compiled loops, or those without."""
+    return [
+        f"forestall.{room.replace('/', '.')}.{path.stem}"
+        for room in ROOMS
+        for path in sorted((ROOT / "src/forestall" / room).glob("*.py"))
+        if ("njit" in path.read_text()) == compiled and path.stem != "__init__"
+    ]
 
 
 def main() -> None:
     name, corpus, *options = sys.argv[1:]
-    with atheris.instrument_imports(include=plain_modules()):
+    plain = [*modules(compiled=False), *FURTHER]
+    with atheris.instrument_imports(include=plain, exclude=modules(compiled=True)):
         from fuzz.targets import TARGETS, try_one
     target = TARGETS[name]
     for place, seed in enumerate(target.seeds):

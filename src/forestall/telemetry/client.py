@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from forestall.kernel.errors import Trouble
+from forestall.telemetry.asking import Asking, asking
 from forestall.telemetry.lexicon import Lexicons, Said
 from forestall.telemetry.schema import CREATE, DATABASE, SHAPE, VERSION
 from forestall.telemetry.scope import Clients, sql_of
@@ -28,6 +29,8 @@ NEVER = frozenset(
 )
 WAIT_STEP_S = 0.1
 SHAPES_HELD = 50_000
+CANCELLED = 394
+KILL_S = 10
 BUSY = frozenset({202, 209, 210})  # too many queries at once, trouble of the network
 
 
@@ -96,11 +99,37 @@ class Store:
         timeout_s: float = QUERY_S,
         settings: Mapping[str, str | int] | None = None,
     ) -> list[Sequence[Any]]:
-        """The rows of a query. Raises StoreUnavailable, StoreRefused (code 159: it took longer)."""
+        """The rows of a query. Raises StoreUnavailable, StoreRefused (code 159: it took longer; CANCELLED:
+        nobody waits for it any more, see telemetry.asking)."""
+        asked_by = asking.get()
+        if asked_by is None:
+            return self._select(sql, parameters, timeout_s, settings or {})
+        if asked_by.cancelled:
+            raise StoreRefused("nobody waits for this query any more", CANCELLED)
+        with asked_by.noted():
+            return self._select(
+                sql, parameters, timeout_s, {"log_comment": asked_by.name, **(settings or {})}
+            )
+
+    def cancel(self, asked_by: Asking) -> None:
+        """End what a request asks; nothing of it begins any more. Raises StoreUnavailable, StoreRefused."""
+        if asked_by.cancel():
+            with _trouble():
+                self._client(KILL_S).command(
+                    f"KILL QUERY WHERE Settings['log_comment'] = '{asked_by.name}' ASYNC"
+                )
+
+    def _select(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        timeout_s: float,
+        settings: Mapping[str, str | int],
+    ) -> list[Sequence[Any]]:
         used = {
             "max_execution_time": max(TIMEOUT_MIN_S, round(timeout_s, 3)),
             "timeout_overflow_mode": "throw",
-            **(settings or {}),
+            **settings,
             **self.settings,
         }
         with _trouble():

@@ -6,7 +6,7 @@ from itertools import pairwise
 from statistics import median
 
 from forestall.kernel.decimals import BITS
-from forestall.telemetry.client import Store
+from forestall.telemetry.client import QUERY_S, Store
 from forestall.telemetry.schema import DATABASE
 from forestall.telemetry.scope import Clients, sql_of
 
@@ -47,7 +47,14 @@ class Series:
 
 
 def list_series(
-    store: Store, clients: Clients, *, asset: int, from_ms: int, to_ms: int, metric: str | None = None
+    store: Store,
+    clients: Clients,
+    *,
+    asset: int,
+    from_ms: int,
+    to_ms: int,
+    metric: str | None = None,
+    timeout_s: float = QUERY_S,
 ) -> list[SeriesName]:
     """The series of an asset that have a sample in from_ms ≤ at < to_ms, with their latest value of it."""
     condition = " AND metric = {metric:String}" if metric else ""
@@ -56,6 +63,7 @@ def list_series(
         f" FROM {DATABASE}.samples WHERE {sql_of(clients)} AND asset = {int(asset)} AND {_SPAN}{condition}"
         f" GROUP BY metric, item ORDER BY metric, item LIMIT {SERIES_MAX}",
         {"from": from_ms, "to": to_ms, **({"metric": metric} if metric else {})},
+        timeout_s=timeout_s,
     )
     return [SeriesName(str(row[0]), str(row[1]), int(row[2]), float(row[3])) for row in rows]
 
@@ -68,10 +76,11 @@ def latest(
     now_ms: int,
     metric: str | None = None,
     within_ms: int = RECENT_MS,
+    timeout_s: float = QUERY_S,
 ) -> list[SeriesName]:
     """The series of an asset that had a sample within `within_ms`, with their latest values."""
     span = {"from_ms": now_ms - within_ms, "to_ms": now_ms + AHEAD_MS}
-    return list_series(store, clients, asset=asset, metric=metric, **span)
+    return list_series(store, clients, asset=asset, metric=metric, timeout_s=timeout_s, **span)
 
 
 def latest_of_assets(
@@ -82,6 +91,7 @@ def latest_of_assets(
     metrics: Collection[str],
     now_ms: int,
     within_ms: int = RECENT_MS,
+    timeout_s: float = QUERY_S,
 ) -> dict[int, list[SeriesName]]:
     """The latest values of some metrics of many assets, by asset; for lists. At most ASSETS_MAX assets."""
     numbers = sorted({int(asset) for asset in assets})[:ASSETS_MAX]
@@ -95,6 +105,7 @@ def latest_of_assets(
         f" AND metric IN ({', '.join('{' + name + ':String}' for name in names)})"
         " GROUP BY asset, metric, item ORDER BY asset, metric, item",
         {"from": now_ms - within_ms, "to": now_ms + AHEAD_MS, **names},
+        timeout_s=timeout_s,
     )
     found: dict[int, list[SeriesName]] = {}
     for asset, *row in rows:
@@ -113,6 +124,7 @@ def read_series(
     from_ms: int,
     to_ms: int,
     pixels: int = 800,
+    timeout_s: float = QUERY_S,
 ) -> Series:
     """A series between two instants in at most `pixels` points."""
     width_ms = max(1, (to_ms - from_ms) // max(1, min(pixels, PIXELS_MAX)))
@@ -123,6 +135,7 @@ def read_series(
         " AND metric = {metric:String} AND item = {item:String}"
         f" AND {_SPAN} GROUP BY bucket ORDER BY bucket LIMIT {PIXELS_MAX + 1}",
         {"from": from_ms, "to": to_ms, "width": width_ms, "metric": metric, "item": item},
+        timeout_s=timeout_s,
     )
     return _with_gaps([(int(row[1]), [float(value) for value in row[2:6]]) for row in rows])
 

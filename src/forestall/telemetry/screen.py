@@ -10,7 +10,7 @@ DATABASE_OF_FILES = "default"  # chdb looks for files under the names of this da
 STATEMENTS = frozenset(
     (
         *("select", "with", "show", "describe", "desc", "exists", "explain", "create", "insert", "alter"),
-        *("drop", "truncate", "optimize", "check", "rename"),
+        *("drop", "truncate", "optimize", "check", "rename", "kill"),
     )
 )
 CREATES = frozenset({"database", "table", "view", "materialized"})
@@ -64,6 +64,8 @@ def refusal(sql: str) -> str:
     begin = next((part for part in tokens if part != "("), "")
     if begin not in STATEMENTS:
         return f"statements that begin with {begin or 'nothing'!r} are not carried out here"
+    if begin == "kill" and tokens[1:2] != ["query"]:
+        return "only queries are ended here"
     if begin == "create" and not CREATES & set(tokens[1:4]):
         return "only databases, tables and views are created here"
     for place, word in enumerate(tokens):

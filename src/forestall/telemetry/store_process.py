@@ -55,6 +55,7 @@ SETTINGS = frozenset(
     (
         "insert_deduplication_token",
         "insert_deduplicate",
+        "log_comment",
         "max_execution_time",
         "max_memory_usage",
         "max_result_rows",

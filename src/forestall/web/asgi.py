@@ -27,6 +27,9 @@ from forestall.intake.doors_app import DoorsApp, Receive, Scope, Send  # noqa: E
 from forestall.intake.queue import QueueWriter  # noqa: E402
 from forestall.intake.values import Rejection  # noqa: E402
 from forestall.kernel.clock import SystemClock  # noqa: E402
+from forestall.telemetry.asking import Asking, asking  # noqa: E402
+from forestall.telemetry.client import StoreRefused, StoreUnavailable  # noqa: E402
+from forestall.web.telemetry import store  # noqa: E402
 
 QUEUE_VARIABLE = "FORESTALL_QUEUE"  # several web processes have a queue each
 REJECTIONS_WAITING = 10_000
@@ -119,8 +122,31 @@ def _record(waiting: list[Rejection]) -> None:
 
 async def _in_context(scope: Scope, receive: Receive, send: Send) -> None:
     """Django, with a thread of its own per request, so that a slow page does not hold up the others."""
-    async with ThreadSensitiveContext():
+    if scope["type"] != "http":
         await _django(scope, receive, send)
+        return
+    asked = Asking()
+    asking.set(asked)
+    ending: set[asyncio.Task[None]] = set()
+
+    async def receive_watched() -> Scope:
+        message = await receive()
+        if message["type"] == "http.disconnect" and not asked.cancelled:
+            ending.add(asyncio.create_task(_end_queries(asked)))
+        return message
+
+    async with ThreadSensitiveContext():
+        await _django(scope, receive_watched, send)
+    if ending:
+        await asyncio.gather(*ending)
+
+
+async def _end_queries(asked: Asking) -> None:
+    """What was asked for somebody who left the page is not worked on any more."""
+    try:
+        await asyncio.to_thread(store().cancel, asked)
+    except (StoreUnavailable, StoreRefused) as error:
+        logging.getLogger("web").warning("a query that nobody waits for runs to its limit: %s", error)
 
 
 application = Application()

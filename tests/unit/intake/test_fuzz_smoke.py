@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from fuzz.targets import TARGETS, try_one
 
 TRIES = 60
