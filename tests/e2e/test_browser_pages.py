@@ -5,7 +5,7 @@ no page is wider than a phone. Pictures are written to `screenshots/`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -127,19 +127,38 @@ def window(
     return Watched(context, running.url)
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.fixture(scope="module")
+def windows(browser: Browser, seeded: Installation) -> Iterator[Callable[[str, bool], Watched]]:
+    """A window of each kind, opened once: a new one for each of hundreds of pages takes a minute in all."""
+    opened: dict[tuple[str, bool], Watched] = {}
+
+    def of(look: str, signed_in: bool) -> Watched:
+        if (look, signed_in) not in opened:
+            opened[look, signed_in] = window(browser, seeded, look, signed_in=signed_in)
+        return opened[look, signed_in]
+
+    yield of
+    for watched in opened.values():
+        watched.context.close()
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
 @pytest.mark.parametrize("name", PAGES)
-def test_page(browser: Browser, seeded: Installation, name: str, look: str) -> None:
+def test_page(windows: Callable[[str, bool], Watched], seeded: Installation, name: str, look: str) -> None:
     """A picture of each page; it fits, is accessible, and asks nobody else for anything."""
-    watched = window(browser, seeded, look, signed_in=name not in WITHOUT_A_PERSON)
+    watched = windows(look, name not in WITHOUT_A_PERSON)
+    watched.strangers.clear()
+    watched.complaints.clear()
     page = watched.open(filled(PAGES[name], seeded.seeded["ids"]))
-    expect(page.locator("h1")).to_have_count(1)
-    assert page.locator("[style]:not([data-chart] *)").count() == 0
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    PICTURES.mkdir(exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
-    found = Axe().run(page)
-    watched.context.close()
+    try:
+        expect(page.locator("h1")).to_have_count(1)
+        assert page.locator("[style]:not([data-chart] *)").count() == 0
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
+        found = Axe().run(page)
+    finally:
+        page.close()
     assert wide <= 0, f"{name} is {wide} px wider than the window"
     assert found.violations_count == 0, found.generate_report()
     watched.nothing_strange()

@@ -143,3 +143,8 @@ def test_any_lines_are_answered_item_by_item_or_refused(lines: list[bytes]) -> N
     assert statuses.count(201) == len(found.reading.pushed.logs)
     assert statuses.count(400) == len(found.refused) == found.reading.refused_count
     assert told["errors"] is (400 in statuses)
+
+
+def test_an_action_that_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(ValueError, match="line 1 is no action"):
+        read(b'{"a":' * 2000 + b"\n{}\n", names_with(), received_at_ms=0)

@@ -182,7 +182,7 @@ def _read_action(body: bytes, starts: I64, ends: I64, line: int, index: str) -> 
     text = body[starts[line] : ends[line]]
     try:
         found = _decode_action(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"line {line + 1} is no action: {error}") from error
     told = [
         (kind, target)

@@ -75,8 +75,13 @@ WriteRequest, _TimeSeries = _make_messages()
 
 
 def split_labels(block: bytes) -> Iterable[tuple[bytes, bytes]]:
-    """The labels of a series, as the library reads them."""
-    return [(label.name, label.value) for label in _TimeSeries.FromString(block).labels]
+    """The labels of a series, as the library reads them. Raises ValueError."""
+    try:
+        return [(label.name, label.value) for label in _TimeSeries.FromString(block).labels]
+    except DecodeError as error:
+        raise ValueError(
+            f"this is no Prometheus WriteRequest ({error}): send remote write 1.0, protobuf in snappy"
+        ) from error
 
 
 def known_series() -> KnownSeries:
