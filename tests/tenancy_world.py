@@ -12,7 +12,7 @@ from forestall.estate.access import make_token
 from forestall.estate.actions import add_contact, add_probe
 from forestall.estate.credentials import add_credential
 from forestall.estate.enrolment import enrol_collector, make_enrolment_token
-from forestall.estate.models import Client, Tag
+from forestall.estate.models import Client, Collector, Tag
 from forestall.estate.values import Role
 from forestall.findings.models import Finding, Override
 from forestall.intake.heartbeats import add_heartbeat
@@ -86,6 +86,11 @@ def make_world(now: datetime) -> World:
         client=other, site=site, key="theirs", address="10.4.0.77", kind="other", reason="known by a ping alone",
         first_at=now, last_at=now,
     )  # fmt: skip
+    swept_by = Collector.objects.get(pk=collector.id)
+    Collector.objects.filter(pk=collector.id).update(site=site)
+    add_probe(
+        EVERYTHING, asset=swept_by.asset, kind="discover", target="declared ranges", collector=collector.id
+    )
     road = Road()
     road.now = now - timedelta(minutes=10)
     road.feed(transition(asset, State.BREAKING, at=road.now))
