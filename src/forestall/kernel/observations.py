@@ -78,8 +78,8 @@ class Sighting(Struct, frozen=True):
 
 
 class Link(Struct, frozen=True):
-    """What one device says of its wire: behind `port` of the device at `local` (an address) it knows something
-    by `protocol` (`lldp`, `cdp`, `fdb`, `arp`, `route`). What it does not say of it is ""."""
+    """What one device says of its wire: behind `port` of the device at `local` (an address) it knows
+    something by `protocol` (`lldp`, `cdp`, `fdb`, `arp`, `route`). What it does not say of it is ""."""
 
     protocol: Annotated[str, Meta(max_length=8)]
     local: Annotated[str, Meta(max_length=45)]

@@ -95,19 +95,21 @@ def _indented(lines: list[str]) -> list[int]:
     parents: list[int] = []
     open_ones: list[tuple[int, int]] = []  # indent, line
     last = TOP
+    empty = 0  # lines that wait for the next one: they stand where it stands
     for number, line in enumerate(lines):
         text = line.lstrip(" \t")
         if not text:
-            parents.append(last)
+            empty += 1
             continue
         indent = len(line) - len(text)
         while open_ones and open_ones[-1][0] >= indent:
             open_ones.pop()
         last = open_ones[-1][1] if open_ones else TOP
-        parents.append(last)
+        parents += [last] * (empty + 1)
+        empty = 0
         if len(open_ones) < DEPTH_MAX and text[0] not in "!#":
             open_ones.append((indent, number))
-    return parents
+    return parents + [last] * empty
 
 
 def _braced(lines: list[str]) -> list[int]:

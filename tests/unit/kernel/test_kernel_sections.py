@@ -1,15 +1,14 @@
 """How configurations are divided: every style of device, and any text at all."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forestall.kernel.sections import TOP, read_sections, split_lines
 
 CISCO = "hostname sw-1\ninterface Gi1/0/1\n description desk\n!\nline vty 0 4\n transport input ssh\n"
-JUNOS = (
-    "system {\n    services {\n        ssh;\n    }\n}\ninterfaces {\n    ge-0/0/0 {\n        disable;\n    }\n}\n"
-)
+JUNOS = "system {\n    services {\n        ssh;\n    }\n}\n"
+JUNOS += "interfaces {\n    ge-0/0/0 {\n        disable;\n    }\n}\n"
 FORTI = 'config system admin\n    edit "admin"\n        set trusthost1 10.0.0.0 255.0.0.0\n    next\nend\n'
 ROUTEROS = "# jan\n/ip service\nset telnet disabled=yes\n/ip firewall filter\nadd action=accept chain=input\n"
 SET = "set system host-name r1\nset system services ssh\nset interfaces eth0 address dhcp\n"
@@ -48,6 +47,7 @@ some = st.sampled_from(
 )
 
 
+@example("}\n\n  b")
 @given(st.one_of(st.lists(some, max_size=30).map("\n".join), st.text()))
 def test_any_text_is_divided_and_what_stands_under_a_line_follows_it(text: str) -> None:
     sections = read_sections(text)

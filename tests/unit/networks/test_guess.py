@@ -11,7 +11,7 @@ from forestall.networks.guess import guess
         ({"description": "Cisco IOS Software, C2960X", "vendor": "Cisco Systems, Inc", "ports": [22, 23]},
          "switch", "answers SNMP as Cisco IOS Software, C2960X; MAC is of Cisco Systems, Inc; ports 22"),
         ({"description": "FortiGate-60F"}, "firewall", "FortiGate"),
-        ({"description": "Linux router 5.10", "forwards": True, "by": ["snmp"]}, "router", "forwards packets"),
+        ({"description": "Linux 5.10", "forwards": True, "by": ["snmp"]}, "router", "forwards packets"),
         ({"description": "Linux 5.10", "switches": True}, "switch", "tells a forwarding table"),
         ({"ports": [9100]}, "printer", "port 9100"),
         ({"ports": [135, 445]}, "workstation", "ports 135"),

@@ -77,7 +77,8 @@ def test_a_ring_of_switches_gives_a_tree_and_one_further_wire():
 numbers = st.integers(1, 12)
 links = st.builds(
     lambda protocol, local, port, remote: Link(
-        protocol, f"10.0.0.{local}", f"p{port}", mac=f"00:00:00:00:00:{remote:02x}", address=f"10.0.0.{remote}"
+        protocol, f"10.0.0.{local}", f"p{port}",
+        mac=f"00:00:00:00:00:{remote:02x}", address=f"10.0.0.{remote}",
     ),
     st.sampled_from(["lldp", "cdp", "fdb", "arp", "route"]), numbers, st.integers(0, 4), numbers,
 )  # fmt: skip

@@ -36,8 +36,8 @@ PREPARING = (
 _FORBIDDEN_WORDS = (
     "configure write copy reload delete erase clear reset format install upgrade downgrade "
     "rollback commit set unset edit execute exec shutdown reboot restart halt poweroff boot tftp ftp scp "
-    "debug no remove rm mv cp dd tee chmod chown kill sh bash python perl eval sudo su import add move rename "
-    "disable enable clish request start stop wipe factory-reset flush replace del append change"
+    "debug no remove rm mv cp dd tee chmod chown kill sh bash python perl eval sudo su import add move "
+    "rename disable enable clish request start stop wipe factory-reset flush replace del append change"
 )
 FORBIDDEN = frozenset(_FORBIDDEN_WORDS.split())
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one: ten times as fast
@@ -49,7 +49,7 @@ Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A line with a secret in the group `secret`; what stands around it stays. `varies`: the device writes
-    the same secret otherwise each time, so its mark says nothing. `within` … `until`: only between such lines."""
+    the same secret otherwise each time, so its mark says nothing. `within` … `until`: only between them."""
 
     line: Pattern
     varies: bool = False
