@@ -83,8 +83,8 @@ def make_world(now: datetime) -> World:
         stored = store_snapshot(other.pk, asset.pk, shot, now=now)
     assert stored.version and stored.change
     sighting = Sighting.objects.create(
-        client=other, site=site, key="theirs", address="10.4.0.77", kind="other", reason="known by a ping alone",
-        first_at=now, last_at=now,
+        client=other, site=site, key="theirs", address="10.4.0.77", kind="other",
+        reason="known by a ping alone", first_at=now, last_at=now,
     )  # fmt: skip
     swept_by = Collector.objects.get(pk=collector.id)
     Collector.objects.filter(pk=collector.id).update(site=site)

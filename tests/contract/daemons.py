@@ -70,8 +70,9 @@ def running(
             try:
                 process.communicate(timeout=10)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
+                process.kill()  # a child of its own may still hold its output open
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=5)
 
 
 @dataclass(frozen=True)

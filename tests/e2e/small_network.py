@@ -121,7 +121,10 @@ class SmallNetwork:
     def _start(self, name: str, home: Path, command: list[str | Path], *, before: str = "") -> None:
         words = " ".join(map(str, command))
         (home / "hosts").write_text(f"127.0.0.1 localhost {name}\n")  # lldpd asks for its own name
-        script = f"mount --bind {home}/hosts /etc/hosts; hostname {name} && mount -t tmpfs none /run && mkdir -p /run/lldpd; {before} exec {words}"
+        script = (
+            f"mount --bind {home}/hosts /etc/hosts; hostname {name} && mount -t tmpfs none /run && "
+            f"mkdir -p /run/lldpd; {before} exec {words}"
+        )
         with (home / "output").open("ab") as output:
             self._processes.append(
                 subprocess.Popen(

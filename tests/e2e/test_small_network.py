@@ -1,5 +1,5 @@
-"""A client's network of a router and two switches, discovered by its own collector: proposed, mapped, and when
-the router is cut off one alert tells of everything behind it, and one recovery that it is back."""
+"""A client's network of a router and two switches, discovered by its own collector: proposed, mapped, and
+when the router is cut off one alert tells of everything behind it, and one recovery that it is back."""
 
 import select
 import socket
@@ -176,8 +176,9 @@ def test_a_network_is_discovered_mapped_and_its_router_cut_once(
         discover(up, network, tmp_path, stack)
         found = poll(
             lambda: (
-                {"router", "core", "shelf"} <= {row[0] for row in (rows := waiting(up))}
+                (rows := waiting(up))
                 and len(rows) == 6
+                and {"router", "core", "shelf"} <= {row[0] for row in rows}
                 and rows
             ),
             within_s=60,

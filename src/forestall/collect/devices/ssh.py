@@ -3,7 +3,7 @@ collector's own keys or settings is used. Source: RFC 4253, RFC 4256; asyncssh."
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from forestall.collect.streams import say_failure
 COLUMNS, ROWS = 511, 0  # wide lines, and no pages for who asks the terminal
 EXEC_MAX_BYTES = 4 << 20
 PIECE_CHARS = 64 << 10
+CLOSE_S = 5.0
 # What modern servers no longer speak and old devices speak alone; offered after everything else.
 OLD_KEX = "+diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1"
 OLD_CIPHERS = "+aes256-cbc,aes192-cbc,aes128-cbc,3des-cbc"
@@ -138,6 +139,9 @@ async def connected(
         yield connection
     finally:
         connection.abort()
+        with suppress(TimeoutError):  # the socket is closed before the next device is asked
+            async with asyncio.timeout(CLOSE_S):
+                await connection.wait_closed()
 
 
 def _options(credential: Mapping[str, str], pin: Pin, old: bool) -> dict[str, Any]:

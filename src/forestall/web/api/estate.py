@@ -180,7 +180,7 @@ def get_asset(request: HttpRequest, asset: str) -> Asset:
     """An asset with what it hangs on and what hangs on it."""
     row: Any = one(request, queries.find_asset, asset)
     row.parents = queries.parents_of(seen_by(request), row)
-    row.hanging = queries.children_of(seen_by(request), row)
+    row.hanging_here = queries.children_of(seen_by(request), row)
     return row  # type: ignore[no-any-return]
 
 

@@ -153,7 +153,7 @@ class AssetDetails(AssetOut):
     """An asset with what it hangs on (the nearest first) and what hangs on it."""
 
     parents: list[Above] = []
-    children: list[Above] = Field([], validation_alias="hanging")
+    children: list[Above] = Field([], validation_alias="hanging_here")
 
 
 class BranchOut(Schema):
