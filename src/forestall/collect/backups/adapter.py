@@ -1,0 +1,121 @@
+"""What a backup tool's adapter (one file in `collect.jobs`) is asked, and what it answers.
+
+An adapter only reads: it never writes to, prunes or unlocks a repository, and runs its tool by a fixed list
+of arguments, never by a shell. Secrets reach the tool by its environment or a file that only the user can
+read. A function that a tool has no use for is left out; the plan then says what it cannot prove.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from forestall.kernel.backups import CheckSeen, CopySeen, RepositoryReport, RunReport, Said
+from forestall.kernel.plugins import Spec
+
+Progress = Callable[[str, int, int], None]  # what is being done, done so far, of how many (0: not known)
+
+
+class CannotProve(Exception):
+    """What was to be proved could not even be tried: the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A plan's repository with what opens it. `settings` come from SPEC.read. `scratch` is a directory of
+    this run alone, which the caller empties; `run` starts a program at low priority within the limits of the
+    run (`collect.backups.programs`)."""
+
+    place: str
+    sources: Sequence[str]
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    scratch: Path
+    run: "RunProgram"
+    now_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program that ended. `code` negative: by that signal; `timed_out`: it was ended by us."""
+
+    code: int
+    out: bytes
+    err: bytes
+    took_ms: int
+    timed_out: bool = False
+
+
+class RunProgram(Protocol):
+    """Runs a program to its end. Output beyond `most` bytes is cut (`out` keeps the beginning, `err` the
+    end), `line` is called with every line of output. Raises CannotProve when there is no such program."""
+
+    async def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] = ...,
+        cwd: Path | None = None,
+        most: int = ...,
+        line: Callable[[bytes], None] | None = None,
+        out_to: Path | None = None,
+    ) -> Ended: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunRead:
+    """What a job's own exit code and output say, in the tool's version."""
+
+    said: Said
+    reason: str
+    copy: str = ""
+    files: int | None = None
+    size: int | None = None
+    files_new: int | None = None
+    files_changed: int | None = None
+    files_removed: int | None = None
+    added: int | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore put where. `root`: the directory under which the source's paths lie; `strip`: whether
+    they lie there with their whole path (`/srv/data` as root/srv/data). `checks` are what was noticed."""
+
+    root: Path
+    strip: str = ""
+    checks: Sequence[CheckSeen] = ()
+
+
+class Adapter(Protocol):
+    """The functions of an adapter's module. All raise CannotProve for what could not be tried."""
+
+    SPEC: Spec
+
+    def read_run(self, code: int, output: str, *, command: Sequence[str], version: str) -> RunRead:
+        """What a run that was seen where it runs came to."""
+
+    async def look(self, repository: Repository) -> RepositoryReport:
+        """The copies, locks and room (`plan` is filled in by the caller)."""
+
+    async def check(self, repository: Repository, tell: Progress) -> Sequence[CheckSeen]:
+        """Level 2: is the structure sound?"""
+
+    async def read_slice(
+        self, repository: Repository, part: int, of: int, *, tell: Progress
+    ) -> Sequence[CheckSeen]:
+        """Level 3: read back part `part` (from 1) of `of`, always the same data for the same part."""
+
+    async def restore(
+        self, repository: Repository, copy: CopySeen, *, into: Path, tell: Progress
+    ) -> Restored:
+        """Level 4: restore this copy, by its own key, into an empty directory."""
+
+    async def serve(
+        self, repository: Repository, restored: Restored, *, tell: Progress
+    ) -> Sequence[CheckSeen]:
+        """Level 5: run the service on what was restored and check its invariants."""
+
+    def run_of_copy(self, copy: CopySeen) -> RunReport | None:
+        """A run that is known only by the copy that it made."""
