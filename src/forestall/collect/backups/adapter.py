@@ -6,6 +6,7 @@ read. A function that a tool has no use for is left out; the plan then says what
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,9 +47,19 @@ class Ended:
     timed_out: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A program that runs beside us (a server on restored data), with the end of what it said."""
+
+    pid: int
+    said: Callable[[], bytes]
+    running: Callable[[], bool]
+
+
 class RunProgram(Protocol):
     """Runs a program to its end. Output beyond `most` bytes is cut (`out` keeps the beginning, `err` the
-    end), `line` is called with every line of output. Raises CannotProve when there is no such program."""
+    end), `line` is called with every line of output. `user`: whom it runs as (a database refuses root).
+    Raises CannotProve when there is no such program."""
 
     async def __call__(
         self,
@@ -59,7 +70,18 @@ class RunProgram(Protocol):
         most: int = ...,
         line: Callable[[bytes], None] | None = None,
         out_to: Path | None = None,
+        user: str | None = None,
     ) -> Ended: ...
+
+    def beside(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] = ...,
+        cwd: Path | None = None,
+        user: str | None = None,
+    ) -> AbstractAsyncContextManager["Beside"]:
+        """A program that runs until the block ends. Raises CannotProve when there is no such program."""
 
 
 @dataclass(frozen=True, slots=True)
