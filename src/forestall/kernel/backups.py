@@ -16,6 +16,9 @@ MISMATCHES_MAX = 100  # named in a proof; all are counted
 OUTPUT_MAX_CHARS = 16_384
 EXCLUDES_MAX = 500
 TASKS_MAX = 16
+MOVED_MAX = 50
+BOUND_MAX = 60
+SHORT_KEY = 8
 
 Name = Annotated[str, Meta(max_length=128)]
 Path = Annotated[str, Meta(max_length=1024)]
@@ -57,13 +60,14 @@ class Canary(Struct, frozen=True):
 
 class Manifest(Struct, frozen=True):
     """The hashes that were taken at the source, by their root: what a restore is compared with. `moving`:
-    files that changed while the run went on, whose content nobody can vouch for."""
+    files that changed while the run went on, whose content nobody can vouch for; `moved` names the first."""
 
     root: Hash
     at_ms: Milliseconds
     files: Count
     size: Count
     moving: Count = 0
+    moved: Annotated[list[Path], Meta(max_length=MOVED_MAX)] = []
 
 
 class RunReport(Struct, frozen=True, kw_only=True, tag="run"):
@@ -245,11 +249,22 @@ class WantedWork(Struct, frozen=True):
     at_ms: Milliseconds
 
 
+class Bound(Struct, frozen=True, kw_only=True):
+    """What the server was told of a run when it ended: what a restore of its copy is held against, whoever
+    restores it. A manifest that lies somewhere else counts only with this root."""
+
+    run: Key
+    copy: Key = ""
+    manifest: Manifest | None = None
+    canary: Canary | None = None
+
+
 class BackupOrder(Struct, frozen=True, kw_only=True):
     """A plan, for the collector that watches it. `tool` names the adapter (`collect.jobs`), `settings` are
     its own, checked by its SPEC; `secrets` by name (`password`, `key`, …) in plain text: never logged, never
     kept, never in an argument of a program. `slices`: into how many parts a full reading is divided.
-    `sandbox_max`: bytes that a restore may take."""
+    `sandbox_max`: bytes that a restore may take. `bound`: of the newest runs with a manifest or a canary, the
+    newest first."""
 
     id: str
     asset: str
@@ -263,6 +278,13 @@ class BackupOrder(Struct, frozen=True, kw_only=True):
     wanted: list[WantedWork] = []
     slices: Annotated[int, Meta(ge=1, le=366)] = 30
     sandbox_max: Count = 0  # 0: what the collector allows
+    bound: Annotated[list[Bound], Meta(max_length=BOUND_MAX)] = []
 
     def __repr__(self) -> str:
         return f"BackupOrder(id={self.id!r}, name={self.name!r}, tool={self.tool!r})"
+
+
+def same_copy(one: str, other: str) -> bool:
+    """Whether two keys mean the same copy: a tool's output may have only the beginning of its identifier."""
+    short, long = sorted((one, other), key=len)
+    return one == other or (len(short) >= SHORT_KEY and long.startswith(short))

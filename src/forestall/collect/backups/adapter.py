@@ -103,17 +103,30 @@ class RunRead:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What a restore put where. `root`: the directory under which the source's paths lie; `strip`: whether
-    they lie there with their whole path (`/srv/data` as root/srv/data). `checks` are what was noticed."""
+    they lie there with their whole path (`/srv/data` as root/srv/data), or what was taken off their front.
+    `checks` are what was noticed. `compared`: what came back is no tree of the source's files (a dump), and
+    `checks` are the comparison with what was taken at the source; else the caller compares the tree with the
+    manifest."""
 
     root: Path
     strip: str = ""
     checks: Sequence[CheckSeen] = ()
+    compared: bool = False
 
 
 class Adapter(Protocol):
     """The functions of an adapter's module. All raise CannotProve for what could not be tried."""
 
     SPEC: Spec
+
+    def sources_of(self, command: Sequence[str]) -> Sequence[str]:
+        """The paths that a job's command backs up, as they stand there."""
+
+    def excludes_of(self, command: Sequence[str]) -> Sequence[str]:
+        """What a job's command leaves out. Files that it names are read. Raises OSError."""
+
+    def version_command(self, command: Sequence[str]) -> Sequence[str]:
+        """What tells the version of the tool that a job's command runs; the number is found in its output."""
 
     def read_run(self, code: int, output: str, *, command: Sequence[str], version: str) -> RunRead:
         """What a run that was seen where it runs came to."""
