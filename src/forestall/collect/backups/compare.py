@@ -22,14 +22,15 @@ PATH_MAX_CHARS = 1024
 @dataclass(slots=True)
 class Compared:
     """What came of it. `expected` files of the manifest, `equal` ones by hash; `apart` moved while the run
-    went on and are as they were before or after; `torn` are those that are neither; `added` are files that
-    the source had not when the manifest was taken."""
+    went on and are as they were after it, or grown; `torn` are neither that nor as before; `unvouched` moved and
+    nobody knows what they were after; `added` are files that the source had not when the manifest was taken."""
 
     expected: int = 0
     equal: int = 0
     size: int = 0  # bytes that were hashed
     apart: int = 0
     torn: int = 0
+    unvouched: int = 0
     added: int = 0
     left_out: int = 0
     unread: int = 0  # the source itself could not be read there
@@ -67,25 +68,16 @@ def compare(
     """
     done = Compared()
     judge = _Judge(done, moved, named, unnamed, may_move, going)
-    for expected, found in _in_step(
-        manifest, root, bound=bound, strip=strip.encode("utf-8", "surrogateescape")
-    ):
-        path = (
-            expected.path
-            if expected
-            else b"/" + os.path.relpath(found.path, os.fsencode(root))
-            if found
-            else b""
-        )
+    front = strip.encode("utf-8", "surrogateescape")
+    for path, expected, found in _in_step(manifest, root, bound=bound, strip=front):
         if left_out(path):
             done.left_out += expected is not None and expected.kind == "f"
-            continue
-        if expected is None:
+        elif expected is None:
             done.added += found is not None and found.kind == "f"
-            continue
-        judge.one(expected, found)
-        if expected.kind == "f":
-            tell(done.expected, done.size)
+        else:
+            judge.one(expected, found)
+            if expected.kind == "f":
+                tell(done.expected, done.size)
     return done
 
 
@@ -150,18 +142,21 @@ class _Judge:
         done, after = self.done, self._moved(expected.path)
         if after is None:
             done.note(expected.path, what)
-            return
-        if digest and after.digest == digest:
+        elif self._ever_was(expected, found, after, digest=digest, size=size):
             done.apart += 1
-        elif found is None and after.gone:
-            done.apart += 1
-        elif found is not None and digest and size > expected.size and self._grown(found.path, expected):
-            done.apart += 1
-        elif self.may_move(expected.path):
-            done.apart += 1
+        elif not (after.digest or after.gone) or self.may_move(expected.path):
+            done.unvouched += 1
         else:
             done.torn += 1
-            done.note(expected.path, "torn" if found is not None and digest else what)
+            done.note(expected.path, "torn" if digest else what)
+
+    def _ever_was(
+        self, expected: Entry, found: Found | None, after: Moved, *, digest: bytes, size: int
+    ) -> bool:
+        """As it was after the run; gone by then; or with more behind what it was before."""
+        if found is None or not digest:
+            return after.gone
+        return digest == after.digest or (size > expected.size and self._grown(found.path, expected))
 
     def _grown(self, path: bytes, expected: Entry) -> bool:
         return hash_file(path, going=self.going, first=expected.size)[0] == expected.digest
@@ -180,9 +175,9 @@ class _Judge:
 
 def _in_step(
     manifest: Path, root: Path, *, bound: str, strip: bytes
-) -> Iterator[tuple[Entry | None, Found | None]]:
-    """Every path of the two, together where both have it. What lies above the manifest's paths in the restored
-    tree, and was only restored as the way to them, is left out."""
+) -> Iterator[tuple[bytes, Entry | None, Found | None]]:
+    """Every path of the two as it was at the source, together where both have it. What was only restored as
+    the way to the manifest's paths is left out."""
     top = os.fsencode(root).rstrip(b"/")
     restored = walk(os.fsencode(root))
     next(restored)  # the directory that holds it all
@@ -191,15 +186,15 @@ def _in_step(
         wanted = order(top + b"/" + entry.path.removeprefix(strip).lstrip(b"/"))
         while here is not None and (at := order(here.path)) < wanted:
             if wanted[: len(at)] != at:
-                yield None, here
+                yield strip + here.path.removeprefix(top), None, here
             here = next(restored, None)
         if here is not None and order(here.path) == wanted:
-            yield entry, here
+            yield entry.path, entry, here
             here = next(restored, None)
         else:
-            yield entry, None
+            yield entry.path, entry, None
     while here is not None:
-        yield None, here
+        yield strip + here.path.removeprefix(top), None, here
         here = next(restored, None)
 
 
