@@ -9,16 +9,35 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from forestall.kernel.backups import CheckSeen, CopySeen, RepositoryReport, RunReport, Said
-from forestall.kernel.plugins import Spec
+from forestall.kernel.plugins import Setting, Spec
 
 Progress = Callable[[str, int, int], None]  # what is being done, done so far, of how many (0: not known)
 
 
+Why = Literal["", "away", "key", "damaged", "tool", "locked"]  # as in RepositoryReport
+
+# Settings that every tool has which keeps files as files: the comparison of a restore reads them.
+FILE_SETTINGS = (
+    Setting(
+        "excludes", "Left out on purpose", "lines", default=[],
+        help="Patterns of what this plan need not bring back, one a line: *.tmp, /srv/data/cache",
+    ),
+    Setting(
+        "may_move", "May change during a run", "lines", default=[],
+        help="Patterns of files that are written to while a run goes on and are proved otherwise: *.log",
+    ),
+)  # fmt: skip
+
+
 class CannotProve(Exception):
     """What was to be proved could not even be tried: the text says why and what to do."""
+
+    def __init__(self, text: str, *, why: Why = "tool") -> None:
+        super().__init__(text)
+        self.why: Why = why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

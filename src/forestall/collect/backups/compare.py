@@ -21,9 +21,9 @@ PATH_MAX_CHARS = 1024
 
 @dataclass(slots=True)
 class Compared:
-    """What came of it. `expected` files of the manifest, `equal` ones by hash; `apart` moved while the run
-    went on and are as they were after it, or grown; `torn` are neither that nor as before; `unvouched` moved and
-    nobody knows what they were after; `added` are files that the source had not when the manifest was taken."""
+    """What came of it. `expected` files of the manifest, `equal` ones by hash. Of those that moved while the
+    run went on, `apart` are as they were after it, or grown; `torn` are neither that nor as before;
+    `unvouched`: nobody knows what they were after it. `added`: files that the manifest has not."""
 
     expected: int = 0
     equal: int = 0

@@ -105,3 +105,12 @@ def _names(path: bytes) -> Iterator[bytes | OSError]:
     except OSError as error:
         return iter([error])
     return iter(names)
+
+
+def size_below(top: Path) -> int:
+    """Bytes that the files below a directory take on disk."""
+    used = 0
+    for found in walk(os.fsencode(top)):
+        if found.stat is not None:
+            used += getattr(found.stat, "st_blocks", 0) * 512 or found.stat.st_size
+    return used

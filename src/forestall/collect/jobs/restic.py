@@ -1,0 +1,478 @@
+"""restic: snapshots in a repository on a disk, behind SFTP or HTTP, or in a cloud's store.
+
+Every call has --no-lock and --no-cache: nothing is written to the repository, not even a lock. A snapshot is
+named by its identifier, never `latest`, which a snapshot dated in the future would win.
+"""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from forestall.collect.backups.adapter import (
+    FILE_SETTINGS,
+    CannotProve,
+    Ended,
+    Progress,
+    Repository,
+    Restored,
+    RunRead,
+    Why,
+)
+from forestall.collect.backups.commands import after_word, lines_of, program_of, split_options
+from forestall.collect.backups.sources import mount_of, room_of
+from forestall.collect.backups.walking import size_below
+from forestall.kernel.backups import (
+    COPIES_MAX,
+    CheckSeen,
+    CopySeen,
+    LockSeen,
+    RepositoryReport,
+    RunReport,
+    Said,
+)
+from forestall.kernel.plugins import Setting, Spec
+
+SECRETS = {
+    "password": "RESTIC_PASSWORD",
+    "user": "RESTIC_REST_USERNAME",
+    "user_password": "RESTIC_REST_PASSWORD",
+    "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+    "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "b2_account_id": "B2_ACCOUNT_ID",
+    "b2_account_key": "B2_ACCOUNT_KEY",
+    "azure_account_name": "AZURE_ACCOUNT_NAME",
+    "azure_account_key": "AZURE_ACCOUNT_KEY",
+}
+SPEC = Spec(
+    name="restic",
+    title="restic",
+    about="Looks into a restic repository, checks it, reads it back in slices, restores by identifier.",
+    source="restic documentation: Scripting (exit codes, JSON output), Working with repositories (check)",
+    settings=(
+        *FILE_SETTINGS,
+        Setting("host", "Only snapshots of this host", help="Empty: of all hosts"),
+        Setting("tags", "Only snapshots with these tags", help="Separated by commas; empty: all"),
+        *(
+            Setting(name, name.replace("_", " ").capitalize(), "secret", default="", help=f"As {variable}")
+            for name, variable in SECRETS.items()
+        ),
+    ),
+    limits="Repositories in a directory, behind sftp:, rest:, s3:, b2:, azure:, gs: or swift:. Not rclone:, "
+    "whose names can run programs. Sizes of snapshots before restic 0.17 are asked for the newest few only.",
+    produces=("run", "look", "check", "read", "drill", "elsewhere"),
+)
+PART_MAX = 256  # restic divides packs by the first byte of their name
+SIZED_MAX = 3  # snapshots a look asks the size of
+KNOWN_MAX = 2_000
+LOCKS_READ_MAX = 10
+SAID_LINES = 5
+LIST_MAX_BYTES = 64 << 20
+_PLACE = re.compile(
+    r"(?:/|[A-Za-z]:[\\/])\S.*"
+    r"|sftp:(?://)?(?:[\w.][\w.-]*@)?(?:[\w.][\w.-]*|\[[0-9a-fA-F:]+\])(?::\d+)?[:/].+"
+    r"|(?:rest:https?://|s3:|b2:|azure:|gs:|swift:)[^\s-].*"
+)
+_ID = re.compile(r"[0-9a-f]{8,64}")
+_SAVED = re.compile(r"snapshot ([0-9a-f]{8,64}) saved")
+_FILES = re.compile(r"^Files:\s+(\d+) new,\s+(\d+) changed,\s+(\d+) unmodified", re.M)
+_DONE = re.compile(r"^processed (\d+) files, ([\d.]+) (B|[KMGT]iB)", re.M)
+_ADDED = re.compile(
+    r"^Added to the repo(?:sitory)?: ([\d.]+) (B|[KMGT]iB)(?: \(([\d.]+) (B|[KMGT]iB) *stored\))?", re.M
+)
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_MISSING = re.compile(r"^(?:Fatal: )?(.* does not exist, skipping)$", re.M)
+_BAD = re.compile(
+    r"fatal|error|fail|unable|wrong password|does not|damaged|denied|not found|locked|missing|mismatch|"
+    r"verification|invalid|refused|no such|exist",
+    re.I,
+)
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+# What restic 0.14 to 0.18 say, and what kind of reason that is.
+_REASONS: tuple[tuple[Why, re.Pattern[str]], ...] = (
+    ("key", re.compile(r"wrong password|no key found|an empty password", re.I)),
+    ("locked", re.compile(r"already locked|unable to create lock", re.I)),
+    ("damaged", re.compile(r"is damaged|ciphertext verification failed|invalid data returned|hash mismatch|"
+                           r"unable to decode|unexpected EOF|invalid magic", re.I)),
+    ("away", re.compile(r"unable to open config|unable to open repository|does not exist|no such file or dir|"
+                        r"connection|no such host|timeout|i/o error|network|permission denied|server response",
+                        re.I)),
+)  # fmt: skip
+_OPTIONS = (
+    "-e --exclude --iexclude --exclude-file --iexclude-file --exclude-if-present --exclude-larger-than -g "
+    "--group-by --files-from --files-from-verbatim --files-from-raw -h --host -H --parent --stdin-filename "
+    "--tag --time -r --repo --repository-file -p --password-file --password-command --key-hint --cacert "
+    "--tls-client-cert --cache-dir --limit-download --limit-upload -o --option --pack-size --compression "
+    "--read-concurrency --retry-lock --stuck-request-timeout --http-user-agent"
+)
+_VALUED = frozenset(_OPTIONS.split())
+_known: dict[tuple[str, str], tuple[int, int]] = {}  # files and bytes of a snapshot, which never change
+
+# the job's own words
+
+
+def sources_of(command: Sequence[str]) -> list[str]:
+    """The paths of `restic backup`, those of --files-from too."""
+    plain, values = split_options(after_word(command, "restic", "backup"), _VALUED)
+    for name in ("--files-from", "--files-from-verbatim"):
+        for path in values.get(name, []):
+            plain += lines_of(path)
+    return plain
+
+
+def excludes_of(command: Sequence[str]) -> list[str]:
+    """What the command leaves out, files of patterns read. Raises OSError."""
+    plain: list[str] = []
+    _, values = split_options(after_word(command, "restic", "backup"), _VALUED)
+    for name, found in values.items():
+        if name in {"-e", "--exclude", "--iexclude"}:
+            plain += found
+        elif name in {"--exclude-file", "--iexclude-file"}:
+            plain += [line for path in found for line in lines_of(path)]
+        elif name in {"--exclude-if-present", "--exclude-larger-than"}:
+            plain += [f"{name.removeprefix('--')} {value}" for value in found]
+    flags = {
+        "--exclude-caches": "with CACHEDIR.TAG",
+        "-x": "other file systems",
+        "--one-file-system": "other file systems",
+    }
+    return [*plain, *(said for flag, said in flags.items() if flag in command)]
+
+
+def version_command(command: Sequence[str]) -> list[str]:
+    """As the command runs it."""
+    return [program_of(command, ("restic",)) or "restic", "version"]
+
+
+def read_run(code: int, output: str, *, command: Sequence[str], version: str) -> RunRead:
+    """Exit codes: 0 done, 1 failed, 3 (from 0.10) some of the source could not be read and a snapshot was
+    made of the rest, 10 to 12 (from 0.17) no repository, locked, wrong password, 130 interrupted. With 0
+    before 0.17 a source may still have been missing: the output says it."""
+    numbers = _numbers(output)
+    said, reason = _meaning(code, output, _as_version(version))
+    return RunRead(said, reason, version=version, **numbers)
+
+
+def _meaning(code: int, output: str, version: tuple[int, int]) -> tuple[Said, str]:
+    lines = _errors(output)
+    more = f": {'; '.join(lines)}" if lines else ""
+    missing = [found[1] for found in _MISSING.finditer(output)]
+    if code == 0 and missing:
+        return "warning", f"restic ended with 0, but {'; '.join(missing[:SAID_LINES])}"
+    if code == 0:
+        return "success", "restic ended with 0: everything that it was told to save is in the snapshot"
+    if code == 3 and version >= (0, 10):
+        return "warning", f"restic ended with 3: a part of the source could not be read{more}"
+    known = {
+        1: "it failed",
+        2: "the program itself failed (Go)",
+        10: "the repository does not exist",
+        11: "the repository could not be locked",
+        12: "wrong password",
+        130: "it was interrupted",
+    }
+    if code in known and (version >= (0, 17) or not 10 <= code <= 12):
+        return "failed", f"restic ended with {code}: {known[code]}{more}"
+    if code < 0 or code > 128:
+        return "failed", f"restic was ended by signal {-code if code < 0 else code - 128}{more}"
+    return "failed", f"restic ended with {code}, which means nothing in this version{more}"
+
+
+def _numbers(output: str) -> dict[str, Any]:
+    """What the summary says, of --json or in words."""
+    for line in reversed(output.splitlines()):
+        if line.startswith("{") and '"summary"' in line:
+            try:
+                said = json.loads(line)
+                return {
+                    "copy": str(said.get("snapshot_id", "")),
+                    "files": said.get("total_files_processed"),
+                    "size": said.get("total_bytes_processed"),
+                    "files_new": said.get("files_new"),
+                    "files_changed": said.get("files_changed"),
+                    "added": said.get("data_added_packed", said.get("data_added")),
+                }
+            except (ValueError, AttributeError):
+                break
+    found: dict[str, Any] = {}
+    if saved := _SAVED.search(output):
+        found["copy"] = saved[1]
+    if files := _FILES.search(output):
+        found |= {"files_new": int(files[1]), "files_changed": int(files[2])}
+    if done := _DONE.search(output):
+        found |= {"files": int(done[1]), "size": _bytes(done[2], done[3])}
+    if added := _ADDED.search(output):
+        found["added"] = _bytes(added[3] or added[1], added[4] or added[2])
+    return found
+
+
+def _bytes(number: str, unit: str) -> int:
+    return round(float(number) * _UNITS[unit])
+
+
+# the repository
+
+
+async def look(repository: Repository) -> RepositoryReport:
+    """Snapshots, locks, room."""
+    at_ms = repository.now_ms()
+    version = await _version(repository)
+    blank = RepositoryReport(plan="", at_ms=at_ms, opened=False, tool="restic", version=version)
+    try:
+        snapshots = await _snapshots(repository)
+        copies = await _copies(repository, snapshots[-COPIES_MAX:])
+        locks = await _locks(repository)
+    except CannotProve as reason:
+        return msgspec.structs.replace(
+            blank, why=reason.why, reason=str(reason)[:2048], **_room(repository.place)
+        )
+    return msgspec.structs.replace(
+        blank, opened=True, copies=copies, copies_total=len(snapshots), locks=locks,
+        settings=await _settings(repository), **_room(repository.place),
+    )  # fmt: skip
+
+
+async def check(repository: Repository, tell: Progress) -> list[CheckSeen]:
+    """`restic check`: the index, every snapshot's trees, and whether every pack is there."""
+    tell("checking the structure", 0, 0)
+    return [await _check(repository, "structure", "index, packs, snapshots and trees fit together")]
+
+
+async def read_slice(repository: Repository, part: int, of: int, *, tell: Progress) -> list[CheckSeen]:
+    """`restic check --read-data-subset=n/t`: the packs whose name's first byte is n modulo t."""
+    of = min(of, PART_MAX)
+    part = (part - 1) % of + 1
+    tell(f"reading part {part} of {of}", 0, 0)
+    said = f"every pack of part {part} of {of} was read and is what its hash says"
+    return [await _check(repository, "data read", said, f"--read-data-subset={part}/{of}")]
+
+
+async def restore(repository: Repository, copy: CopySeen, *, into: Path, tell: Progress) -> Restored:
+    """`restic restore ID`: paths lie below `into` as at the source."""
+    if not _ID.fullmatch(copy.key):
+        raise CannotProve(f"{copy.key!r} is no identifier of a snapshot: look into the repository again")
+    tell("restoring", 0, copy.size or 0)
+    ended = await _run(repository, "restore", copy.key, "--target", str(into))
+    if ended.code == 0:
+        said = f"restic restored snapshot {copy.key[:8]}"
+    else:
+        reason = _failed(ended)
+        if reason.why in {"away", "key", "locked"} and not await asyncio.to_thread(os.listdir, into):
+            raise reason
+        said = f"restic ended with {ended.code}: {'; '.join(_errors(_text(ended)))}"
+    return Restored(into, checks=[CheckSeen("restore", ended.code == 0, said[:2048], ended.took_ms)])
+
+
+def run_of_copy(copy: CopySeen) -> RunReport | None:
+    """A snapshot stands for a run that ended about when it was made."""
+    return RunReport(
+        plan="", run=copy.key, at_ms=copy.at_ms, by="repository", said="unknown", copy=copy.key,
+        tool="restic", ended_ms=copy.at_ms, files=copy.files, size=copy.size, added=copy.added,
+        reason=f"snapshot {copy.key[:8]} is in the repository",
+    )  # fmt: skip
+
+
+async def _check(repository: Repository, name: str, well: str, *more: str) -> CheckSeen:
+    ended = await _run(repository, "check", *more)
+    if ended.code == 0:
+        return CheckSeen(name, True, well, ended.took_ms)
+    reason = _failed(ended)
+    errors = _errors(_text(ended))
+    if reason.why in {"away", "key", "locked"} and len(errors) <= 1:
+        raise reason
+    return CheckSeen(name, False, f"restic check found errors: {'; '.join(errors)}"[:2048], ended.took_ms)
+
+
+async def _snapshots(repository: Repository) -> list[dict[str, Any]]:
+    """As restic gives them, the oldest first."""
+    words = ["snapshots", "--json"]
+    if host := repository.settings.get("host"):
+        words += ["--host", host]
+    if tags := repository.settings.get("tags"):
+        words += ["--tag", tags]
+    found = await _json(repository, *words)
+    return sorted(
+        (one for one in found or [] if isinstance(one, dict) and _ID.fullmatch(str(one.get("id", "")))),
+        key=lambda one: _time_ms(one.get("time")),
+    )
+
+
+async def _copies(repository: Repository, snapshots: Sequence[dict[str, Any]]) -> list[CopySeen]:
+    """The newest last, as CopySeen: with sizes where the snapshot has a summary, or they were asked for."""
+    copies, asked = [], 0
+    for one in reversed(snapshots):
+        key = str(one["id"])
+        summary = one.get("summary")
+        files = size = added = None
+        if isinstance(summary, dict):
+            files, size = summary.get("total_files_processed"), summary.get("total_bytes_processed")
+            added = summary.get("data_added_packed", summary.get("data_added"))
+        elif (repository.place, key) in _known or asked < SIZED_MAX:
+            asked += (repository.place, key) not in _known
+            files, size = await _size(repository, key)
+        copies.append(
+            CopySeen(
+                key=key, at_ms=_time_ms(one.get("time")), host=str(one.get("hostname", ""))[:128],
+                paths=[str(path)[:1024] for path in one.get("paths") or []][:64],
+                files=files, size=size, added=added,
+                problem="it holds no file" if files == 0 else "",
+            )
+        )  # fmt: skip
+    return copies[::-1]
+
+
+async def _size(repository: Repository, key: str) -> tuple[int | None, int | None]:
+    """Files and bytes that a restore would bring. restic counts directories too before 0.17, so files are
+    counted by listing."""
+    if known := _known.get((repository.place, key)):
+        return known
+    count = [0, 0]
+
+    def line(data: bytes) -> None:
+        try:
+            said = json.loads(data)
+        except ValueError:
+            return
+        if isinstance(said, dict) and said.get("type") == "file":
+            count[0] += 1
+            count[1] += int(said.get("size") or 0)
+
+    ended = await _run(repository, "ls", "--json", key, line=line, most=1 << 16)
+    if ended.code != 0:
+        return None, None
+    _known[repository.place, key] = (count[0], count[1])
+    while len(_known) > KNOWN_MAX:
+        del _known[next(iter(_known))]
+    return count[0], count[1]
+
+
+async def _locks(repository: Repository) -> list[LockSeen]:
+    ended = await _run(repository, "list", "locks")
+    if ended.code != 0:
+        raise _failed(ended)
+    keys = [key for key in ended.out.decode("utf-8", "replace").split() if _ID.fullmatch(key)]
+    locks = []
+    for key in keys[:LOCKS_READ_MAX]:
+        try:
+            said = await _json(repository, "cat", "lock", key)
+        except CannotProve:  # it may be gone by now
+            continue
+        who = f"{said.get('username', '')}@{said.get('hostname', '')}, process {said.get('pid', '?')}"
+        locks.append(LockSeen(key, _time_ms(said.get("time")), who[:128], bool(said.get("exclusive"))))
+    return locks
+
+
+async def _settings(repository: Repository) -> dict[str, str]:
+    """Which repository this is: another one at the same place is another one."""
+    try:
+        said = await _json(repository, "cat", "config")
+    except CannotProve:
+        return {}
+    return {"id": str(said.get("id", "")), "version": str(said.get("version", ""))}
+
+
+def _room(place: str) -> dict[str, Any]:
+    """Of a repository that is a directory here."""
+    path = Path(place)
+    if not path.is_absolute() or not path.is_dir():
+        return {}
+    free, room = room_of(path)
+    return {"free": free, "room": room, "mount": mount_of(path), "used": size_below(path)}
+
+
+async def _json(repository: Repository, *words: str) -> Any:
+    ended = await _run(repository, *words)
+    if ended.code != 0:
+        raise _failed(ended)
+    try:
+        return json.loads(ended.out)
+    except ValueError as error:
+        raise CannotProve(f"restic {words[0]} answered no JSON: {error}") from error
+
+
+async def _run(
+    repository: Repository,
+    *words: str,
+    line: Callable[[bytes], None] | None = None,
+    most: int = LIST_MAX_BYTES,
+) -> Ended:
+    place = repository.place.strip()
+    if not _PLACE.fullmatch(place):
+        raise CannotProve(
+            f"{place!r} is no place of a restic repository that is opened here: write an absolute path, or "
+            "sftp:, rest:, s3:, b2:, azure:, gs: or swift:"
+        )
+    env = {SECRETS[name]: value for name, value in repository.secrets.items() if name in SECRETS and value}
+    if "RESTIC_PASSWORD" not in env:
+        raise CannotProve("the plan has no password of its repository: give it in the plan", why="key")
+    env |= {"RESTIC_REPOSITORY": place, "RESTIC_PROGRESS_FPS": "0.5"}
+    command = ["restic", "--no-lock", "--no-cache", *words]
+    ended = await repository.run(command, env=env, line=line, most=most)
+    if ended.timed_out:
+        raise CannotProve(f"restic {words[0]} did not end in time ({ended.took_ms // 1000} s)", why="away")
+    return ended
+
+
+async def _version(repository: Repository) -> str:
+    ended = await repository.run(["restic", "version"])
+    found = _VERSION.search(ended.out.decode("utf-8", "replace"))
+    return found[0] if found else ""
+
+
+def _failed(ended: Ended) -> CannotProve:
+    """Why restic did not do it, as an exception that is not raised yet."""
+    text = _text(ended)
+    why: Why = {10: "away", 11: "locked", 12: "key"}.get(ended.code, "tool")  # type: ignore[assignment]
+    if why == "tool":
+        why = next((kind for kind, words in _REASONS if words.search(text)), "tool")
+    return CannotProve(
+        f"restic ended with {ended.code}: {'; '.join(_errors(text)) or 'it said nothing'}", why=why
+    )
+
+
+def _errors(text: str) -> list[str]:
+    """The lines that say what went wrong, each once."""
+    found = [_plain(line) for line in text.splitlines()]
+    told = [line for line in found if _BAD.search(line)]
+    told = [
+        line for line in told if not line.lower().startswith(("load ", "check ", "read ", "create exclusive"))
+    ]
+    return [line[:300] for line in dict.fromkeys(told)][:SAID_LINES]
+
+
+def _plain(line: str) -> str:
+    """A line in words: newer versions say errors in JSON."""
+    if not line.startswith("{"):
+        return line.strip()
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return ""
+    if said.get("message_type") not in {"error", "exit_error"}:
+        return ""
+    error = said.get("error")
+    text = said.get("message") or (error.get("message") if isinstance(error, dict) else error) or ""
+    return f"error: {text} {said.get('item', '')}".strip()
+
+
+def _text(ended: Ended) -> str:
+    return (ended.err + b"\n" + ended.out[-(64 << 10) :]).decode("utf-8", "replace")
+
+
+def _time_ms(text: object) -> int:
+    try:
+        return max(0, round(datetime.fromisoformat(str(text)).timestamp() * 1000))
+    except ValueError:
+        return 0
+
+
+def _as_version(text: str) -> tuple[int, int]:
+    """Of an unknown one the newest is assumed."""
+    found = _VERSION.search(text)
+    return (int(found[1]), int(found[2])) if found else (99, 0)
