@@ -101,7 +101,7 @@ _REASONS: tuple[tuple[Why, re.Pattern[str]], ...] = (
     ("damaged", re.compile(r"is damaged|ciphertext verification failed|invalid data returned|hash mismatch|"
                            r"unable to decode|unexpected EOF|invalid magic", re.I)),
     ("away", re.compile(r"unable to open config|unable to open repository|does not exist|no such file or dir|"
-                        r"connection|no such host|timeout|i/o error|network|permission denied|server response",
+                        r"connection|no such host|timeout|i/o error|network|permission denied|server resp",
                         re.I)),
 )  # fmt: skip
 _OPTIONS = (
