@@ -77,6 +77,7 @@ class JudgedPlan:
     rpo_ms: int
     started_ms: int
     grace_ms: int = 0
+    rto_ms: int = 0  # how fast it must be back; 0: nothing was agreed
     by: int = 0
     collector: str = ""  # its name, for reasons
     sources: tuple[str, ...] = ()

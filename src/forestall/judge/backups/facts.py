@@ -1,0 +1,222 @@
+"""What all checks of a plan look at: its runs put together, its copies, and what is usual for it.
+
+A run that its job reported and the copy that a look found are one run when they name one copy.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from msgspec.structs import replace
+
+from forestall.judge.backups.values import HOUR_MS, JudgedPlan, PlanHistory
+from forestall.kernel.backups import SHORT_KEY, CopySeen, RepositoryReport, RunReport, same_copy
+
+NEAR_MS = 10 * 60_000  # a copy's own time and the run that made it, on two clocks that are right
+BASE_MAX = 60  # runs that say what is usual
+BASE_LEAST = 3  # fewer say nothing: only floors hold
+GRACE_SHARE = 0.1
+GRACE_LEAST_MS = HOUR_MS // 2
+HEX = frozenset("0123456789abcdef")
+GOOD = ("success", "warning")
+FILLED = ("files", "size", "files_new", "files_changed", "files_removed", "added")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a check found. `run` and `copy`: the newest that is meant. `since_run_ms`: runs that ended from then
+    on are no proof of level 1. `usual`: what was usual, kept while the finding is open."""
+
+    reason: str
+    began_ms: int
+    run: str = ""
+    copy: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    evidence: Sequence[str] = ()
+    since_run_ms: int | None = None
+    usual: Mapping[str, float] = field(default_factory=dict)
+    explained: bool = False
+
+
+class Facts:
+    """Everything that checks ask about. `runs` ended since a person last accepted what is normal; `ended` are
+    all; `waits` collects when a check may come to another answer although nothing new is seen."""
+
+    def __init__(
+        self, plan: JudgedPlan, history: PlanHistory, *, now_ms: int, usual: Mapping[str, float] | None = None
+    ) -> None:
+        self.plan = plan
+        self.history = history
+        self.now_ms = now_ms
+        self.usual = usual or {}
+        self.waits: list[int] = []
+        self.looks = history.looks
+        self.look: RepositoryReport | None = history.looks[-1] if history.looks else None
+        self.opened = next((one for one in reversed(history.looks) if one.opened), None)
+        self.copies: list[CopySeen] = sorted(self.opened.copies, key=lambda c: c.at_ms) if self.opened else []
+        self.index = CopyIndex(self.copies)
+        merged = put_together(history.runs)
+        self.ended = sorted((one for one in merged if one.said != "running"), key=end_of)
+        self.running = _still_running(merged, self.ended)
+        accepted = plan.accepted_ms
+        self.runs = [one for one in self.ended if end_of(one) >= accepted] if accepted else self.ended
+        self.made = [one for one in self.runs if one.said in GOOD or (one.said == "failed" and one.copy)]
+        self.newest = self.runs[-1] if self.runs else None
+        self.last_made = self.made[-1] if self.made else None
+        self.grace_ms = plan.grace_ms or max(int(plan.rpo_ms * GRACE_SHARE), GRACE_LEAST_MS)
+        self.bad_since_ms: int | None = None  # set by judging: since when runs are implausible
+
+    def wait(self, until_ms: int) -> None:
+        """Ask for another judging then."""
+        if until_ms > self.now_ms:
+            self.waits.append(until_ms)
+
+    def last_good_ms(self) -> int | None:
+        """When the newest run that made a copy ended, or the newest copy was made."""
+        found = [end_of(one) for one in self.ended[::-1] if one.said in GOOD][:1]
+        horizon = self.opened.at_ms + NEAR_MS if self.opened else 0
+        found += [one.at_ms for one in self.copies[::-1] if one.at_ms <= horizon and not one.problem][:1]
+        return max(found, default=None)
+
+    def longest_ms(self, runs: Sequence[RunReport] | None = None) -> int | None:
+        """The longest of the runs, None when fewer than BASE_LEAST lengths are known."""
+        spans = [
+            one.ended_ms - one.began_ms
+            for one in (self.ended if runs is None else runs)
+            if one.began_ms is not None and one.ended_ms is not None and one.said in GOOD
+        ]
+        return max(spans) if len(spans) >= BASE_LEAST else None
+
+    def interval_ms(self) -> int:
+        """How often runs come in truth; the plan's RPO when too few are known."""
+        ends = [end_of(one) for one in self.ended[-15:]]
+        gaps = [later - sooner for sooner, later in zip(ends, ends[1:], strict=False)]
+        return int(median(gaps)) if len(gaps) >= BASE_LEAST else self.plan.rpo_ms
+
+
+class CopyIndex:
+    """Copies by key, whole or its beginning (only for keys that are digests)."""
+
+    def __init__(self, copies: Sequence[CopySeen]) -> None:
+        self.whole = {one.key: one for one in copies}
+        self.short: dict[str, CopySeen] = {
+            one.key[:SHORT_KEY]: one for one in copies if len(one.key) > SHORT_KEY and is_digest(one.key)
+        }
+
+    def find(self, key: str) -> CopySeen | None:
+        """The copy that a key means."""
+        known = self.whole.get(key)
+        if known is None and is_digest(key):
+            near = self.short.get(key[:SHORT_KEY])
+            known = near if near is not None and same_copy(near.key, key) else None
+        return known
+
+
+def is_digest(key: str) -> bool:
+    """Whether a key is hexadecimal: only such keys are ever shortened."""
+    return len(key) >= SHORT_KEY and HEX.issuperset(key)
+
+
+def end_of(run: RunReport) -> int:
+    """When a run ended, or when it was seen."""
+    return run.at_ms if run.ended_ms is None else run.ended_ms
+
+
+def begin_of(run: RunReport) -> int:
+    """When a run began, as far as is known."""
+    return end_of(run) if run.began_ms is None else run.began_ms
+
+
+def put_together(runs: Sequence[RunReport]) -> list[RunReport]:
+    """One run for each: what the repository says of a run fills what its job left out."""
+    by_copy: dict[str, int] = {}
+    result: list[RunReport] = []
+    unnamed: list[tuple[int, int]] = []  # begin and place of the job's runs that do not name their copy
+    later: list[RunReport] = []
+    for one in runs:
+        if one.by == "repository":
+            later.append(one)
+            continue
+        if one.copy:
+            by_copy[one.copy[:SHORT_KEY] if is_digest(one.copy) else one.copy] = len(result)
+        elif one.said != "running":
+            unnamed.append((begin_of(one), len(result)))
+        result.append(one)
+    unnamed.sort()
+    for one in later:
+        key = one.copy[:SHORT_KEY] if is_digest(one.copy) else one.copy
+        place = by_copy.get(key)
+        if place is None and unnamed:
+            place = _by_time(one, unnamed, result)
+        if place is None:
+            result.append(one)
+        else:
+            result[place] = _filled(result[place], one)
+    return result
+
+
+def _by_time(one: RunReport, unnamed: list[tuple[int, int]], result: Sequence[RunReport]) -> int | None:
+    at = begin_of(one)
+    near = bisect_left(unnamed, (at + NEAR_MS, 0)) - 1
+    if near < 0:
+        return None
+    place = unnamed[near][1]
+    job = result[place]
+    if begin_of(job) - NEAR_MS <= at <= end_of(job) + NEAR_MS and job.said != "failed":
+        del unnamed[near]
+        return place
+    return None
+
+
+def _filled(job: RunReport, seen: RunReport) -> RunReport:
+    missing = {
+        name: getattr(seen, name)
+        for name in FILLED
+        if getattr(job, name) is None and getattr(seen, name) is not None
+    }
+    if not job.copy:
+        missing["copy"] = seen.copy
+    return replace(job, **missing) if missing else job
+
+
+def _still_running(merged: Sequence[RunReport], ended: Sequence[RunReport]) -> RunReport | None:
+    """The newest run whose end was not seen, unless another one has ended since it began."""
+    begun = [one for one in merged if one.said == "running"]
+    if not begun:
+        return None
+    newest = max(begun, key=begin_of)
+    if ended and end_of(ended[-1]) > begin_of(newest):
+        return None
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A level that fell: from the run at `first` on, from `usual` (the median before)."""
+
+    first: int
+    usual: float
+    now: float
+
+
+def fallen(values: Sequence[float], share: float, *, known: float | None = None) -> Fall | None:
+    """Whether the newest value is below `share` of what was usual before it fell, from one run to the next.
+
+    A low level that goes on never becomes the usual one by itself: the runs before it stay the measure
+    (`known`: what it was, when they are no longer in the history). Values that come in several sizes (a full
+    copy on Sundays) are measured by the low ones of the last BASE_MAX; a slow decline is none.
+    """
+    if not values:
+        return None
+    now = values[-1]
+    first, limit = len(values) - 1, max(now, 1.0) / share
+    while first > 0 and values[first - 1] <= limit:
+        first -= 1
+    base = values[max(0, first - BASE_MAX) : first]
+    if len(base) < BASE_LEAST:
+        return Fall(0, known, now) if known is not None and now < share * known else None
+    low = sorted(base)[(len(base) - 1) // 10]
+    if now >= share * low or values[first] >= share * min(base[-10:]):
+        return None
+    return Fall(first, float(median(base)), now)

@@ -1,0 +1,172 @@
+"""Which copies the keep rules of a tool leave, now and as the runs go on. Pure: times and rules in.
+
+Sources: restic `internal/restic/snapshot_policy.go` (every rule counts for itself, `within` from the newest
+copy that is not in the future), borg `prune` (rules one after the other: what an earlier rule keeps is not
+counted again, a rule that is not filled keeps the oldest; `within` from now).
+`tests/contract/test_backup_retention.py` holds both against the real programs.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from forestall.judge.backups.values import DAY_MS, HOUR_MS, Keep
+
+STEPS_MAX = 400  # runs that are looked ahead
+_RESTIC_SPAN = re.compile(r"(\d+)([ymdh])")
+_BORG_HOURS = {"H": 1, "h": 1, "d": 24, "w": 24 * 7, "m": 24 * 31, "y": 24 * 365}
+Bucket = Callable[[datetime], object]
+
+HOURLY: Bucket = lambda at: (at.year, at.month, at.day, at.hour)  # noqa: E731
+DAILY: Bucket = lambda at: (at.year, at.month, at.day)  # noqa: E731
+WEEKLY: Bucket = lambda at: at.isocalendar()[:2]  # noqa: E731
+MONTHLY: Bucket = lambda at: (at.year, at.month)  # noqa: E731
+YEARLY: Bucket = lambda at: at.year  # noqa: E731
+MINUTELY: Bucket = lambda at: (*at.timetuple()[:5],)  # noqa: E731
+SECONDLY: Bucket = lambda at: (*at.timetuple()[:6],)  # noqa: E731
+
+
+@cache
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name; UTC when there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def kept(keep: Keep, times_ms: Sequence[int], *, tool: str, zone: str, now_ms: int) -> list[bool]:
+    """For each copy whether the rules keep it. `times_ms` in any order. A tool without pruning of its own
+    (dumps, archives) is taken to remove by age, `within` from now."""
+    local = zone_of(zone)
+    order = sorted(range(len(times_ms)), key=lambda n: times_ms[n], reverse=True)
+    at = [datetime.fromtimestamp(times_ms[n] / 1000, local) for n in order]
+    if tool in ("borg", "borgmatic"):
+        chosen = _borg(keep, at, now_ms)
+    else:
+        chosen = _restic(keep, at, now_ms, from_now=tool != "restic")
+    found = [False] * len(order)
+    for place in chosen:
+        found[order[place]] = True
+    return found
+
+
+def days_until_gone(
+    keep: Keep,
+    *,
+    good_ms: Sequence[int],
+    bad_ms: Sequence[int],
+    every_ms: int,
+    tool: str,
+    zone: str,
+    now_ms: int,
+) -> tuple[float | None, int]:
+    """When the last good copy is pruned if runs go on making bad ones every `every_ms`, in days from now
+    (0: the next pruning; None: not in sight), and how many good ones are left after the next pruning."""
+    good, others = list(good_ms), list(bad_ms)
+    after_next = len(good)
+    step = max(every_ms, 60_000)
+    for number in range(STEPS_MAX + 1):
+        now = now_ms + number * step
+        if number:
+            others.append(now)
+        stays = kept(keep, [*good, *others], tool=tool, zone=zone, now_ms=now)
+        others = [ms for ms, stay in zip(others, stays[len(good) :], strict=True) if stay]
+        good = [ms for ms, stay in zip(good, stays, strict=False) if stay]
+        if number == 0:
+            after_next = len(good)
+        if not good:
+            return number * step / DAY_MS, after_next
+    return None, after_next
+
+
+def keeps_anything(keep: Keep) -> bool:
+    """Whether there is any rule; without one no tool prunes."""
+    return keep != Keep()
+
+
+def _restic(keep: Keep, at: Sequence[datetime], now_ms: int, *, from_now: bool) -> set[int]:
+    chosen: set[int] = set()
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    latest = now if from_now else next((one for one in at if one <= now), now)
+    chosen.update(range(len(at) if keep.last < 0 else min(keep.last, len(at))))
+    if keep.within:
+        since = _restic_since(keep.within, latest)
+        chosen.update(n for n, one in enumerate(at) if one > since)
+    counted = (
+        (keep.hourly, keep.within_hourly, HOURLY),
+        (keep.daily, keep.within_daily, DAILY),
+        (keep.weekly, keep.within_weekly, WEEKLY),
+        (keep.monthly, keep.within_monthly, MONTHLY),
+        (keep.yearly, keep.within_yearly, YEARLY),
+    )
+    for count, within, bucket in counted:
+        if count:
+            chosen.update(_newest_of_each(at, bucket, count))
+        if within:
+            since = _restic_since(within, latest)
+            inside = [one for one in at if one > since]
+            chosen.update(_newest_of_each(inside, bucket, -1))
+    return chosen
+
+
+def _newest_of_each(at: Sequence[datetime], bucket: Bucket, count: int) -> list[int]:
+    found: list[int] = []
+    last: object = None
+    for n, one in enumerate(at):
+        if len(found) == count:
+            break
+        value = bucket(one)
+        if value != last:
+            found.append(n)
+            last = value
+    return found
+
+
+def _restic_since(written: str, latest: datetime) -> datetime:
+    """`latest` minus a span like 1y5m7d2h, as Go's AddDate counts months (over-long days roll over)."""
+    amount = dict.fromkeys("ymdh", 0)
+    for number, unit in _RESTIC_SPAN.findall(written):
+        amount[unit] += int(number)
+    months = latest.year * 12 + latest.month - 1 - amount["y"] * 12 - amount["m"]
+    first = latest.replace(year=max(months // 12, 1), month=months % 12 + 1, day=1)
+    return first + timedelta(days=latest.day - 1 - amount["d"], hours=-amount["h"])
+
+
+def _borg(keep: Keep, at: Sequence[datetime], now_ms: int) -> set[int]:
+    chosen: set[int] = set()
+    if keep.within:
+        since = now_ms - int(keep.within[:-1]) * _BORG_HOURS.get(keep.within[-1], 24) * HOUR_MS
+        chosen.update(n for n, one in enumerate(at) if one.timestamp() * 1000 > since)
+    ordered = (
+        (keep.secondly or keep.last, SECONDLY),
+        (keep.minutely, MINUTELY),
+        (keep.hourly, HOURLY),
+        (keep.daily, DAILY),
+        (keep.weekly, WEEKLY),
+        (keep.monthly, MONTHLY),
+        (keep.yearly, YEARLY),
+    )
+    for count, bucket in ordered:
+        if count:
+            _borg_rule(at, bucket, count, chosen)
+    return chosen
+
+
+def _borg_rule(at: Sequence[datetime], bucket: Bucket, count: int, chosen: set[int]) -> None:
+    mine = 0
+    last: object = None
+    for n, one in enumerate(at):
+        value = bucket(one)
+        if value == last:
+            continue
+        last = value
+        if n not in chosen:
+            chosen.add(n)
+            mine += 1
+            if mine == count:
+                return
+    if at and mine < count:
+        chosen.add(len(at) - 1)
