@@ -125,16 +125,21 @@ class Restored:
     they lie there with their whole path (`/srv/data` as root/srv/data), or what was taken off their front.
     `checks` are what was noticed. `compared`: what came back is no tree of the source's files (a dump), and
     `checks` are the comparison with what was taken at the source; else the caller compares the tree with the
-    manifest."""
+    manifest. `canary_at_ms`: of a canary that the adapter found itself (a row)."""
 
     root: Path
     strip: str = ""
     checks: Sequence[CheckSeen] = ()
     compared: bool = False
+    canary_at_ms: int | None = None
 
 
 class Adapter(Protocol):
-    """The functions of an adapter's module. All raise CannotProve for what could not be tried."""
+    """The functions of an adapter's module. All raise CannotProve for what could not be tried.
+
+    A module with `OWN_COMPARISON = True` needs no manifest: its restores say `compared`, and of the copies
+    the newest one is restored.
+    """
 
     SPEC: Spec
 

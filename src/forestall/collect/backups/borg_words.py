@@ -35,8 +35,8 @@ _WARNED = re.compile(
     r"\[Errno \d+\]|file changed while we|terminating with warning|changed size during|^.*: \w+: \[E", re.M
 )
 _QUIET = re.compile(
-    r"^(-{3,}|[AMUCEdsbhfcx?i+x-] \S|Repository: |Archive |Time \(|Duration|Number of|Utilization|\s+Original|"
-    r"This archive|All archives|\s*Unique|Chunk index|Creating archive|\s*[{}\"\[\]])"
+    r"^(-{3,}|[AMUCEdsbhfcx?i+x-] \S|Repository: |Archive |Time \(|Duration|Number of|Utilization|"
+    r"\s+Original|This archive|All archives|\s*Unique|Chunk index|Creating archive|\s*[{}\"\[\]])"
 )
 
 
