@@ -116,6 +116,34 @@ def agent_run(data: Data = None) -> None:
     asyncio.run(run_agent(found.data.agent))
 
 
+@agent.command("job")
+def agent_job(
+    plan: Annotated[str, typer.Argument(help="The plan's identifier or name, as its page shows it.")],
+    command: Annotated[list[str], typer.Argument(help="The job as it is, after --.", metavar="-- COMMAND…")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="What it backs up, where the plan does not say it; repeated."),
+    ] = None,
+    hash_within: Annotated[
+        float,
+        typer.Option("--hash-within", min=1, help="Seconds that hashing the source may take before it."),
+    ] = 3_600.0,
+    data: Data = None,
+) -> None:
+    """Run a backup job and see it from beginning to end. Its output and its exit code stay its own.
+
+    Example, in a crontab: forestall agent job "Files" -- restic backup /srv/data
+    """
+    from forestall.collect.backups.jobs_here import run_job
+
+    try:
+        directory = locate(data).data.agent
+    except Trouble as trouble:
+        print(f"forestall: {trouble}", file=sys.stderr)
+        directory = None
+    raise typer.Exit(run_job(directory, plan, command, sources=source or (), hashing_s=hash_within))
+
+
 @app.command()
 def probe(
     kind: str,

@@ -89,9 +89,11 @@ class Records:
     # reports of jobs, until the agent takes them
 
     def put_report(self, report: RunReport) -> None:
-        """For the agent, durably; and kept for the drills. Raises OSError."""
-        _write(self._reports / f"{report.run}.json", msgspec.json.encode(report))
-        self.keep_run(report)
+        """For the agent, durably; one that ended is kept for the drills. Raises OSError."""
+        ended = report.said != "running"
+        _write(self._reports / f"{report.run}-{int(ended)}.json", msgspec.json.encode(report))
+        if ended:
+            self.keep_run(report)
 
     def waiting(self) -> list[tuple[Path, RunReport]]:
         """Reports that wait, the oldest first; what is none is put aside for inspection."""

@@ -71,7 +71,7 @@ class Sandbox:
             if free is not None and free < reserve:
                 raise CannotProve(
                     f"the restore was stopped: {self.directory.parent} has only {free} bytes left, and "
-                    f"{reserve} must stay free; make room, or name another directory in agent.toml ([backups] sandbox)"
+                    f"{reserve} must stay free; make room, or name another directory ([backups] sandbox)"
                 )
             if time.monotonic() < next_count:
                 continue

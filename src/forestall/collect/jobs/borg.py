@@ -64,7 +64,7 @@ SPEC = Spec(
         Setting("key", "Key file", "secret", default="", help="As `borg key export` writes it"),
         Setting("ssh_key", "SSH key", "secret", default="", help="Opens a repository behind SSH"),
     ),
-    limits="borg 1.x. Behind SSH a check reads the archives' file lists, and a slice reads whole archives (by "
+    limits="borg 1.x. Behind SSH a check reads the archives' file lists, and a slice whole archives (by "
     "their identifier modulo the slices); a directory is checked as a whole and read by segments.",
     produces=("run", "look", "check", "read", "drill", "elsewhere"),
 )  # fmt: skip
@@ -188,8 +188,8 @@ async def _check_lists(repository: Repository, opened: _Opened, tell: Progress) 
         if ended.code != 0:
             return [await _verdict(repository, opened, ended, "archives", "")]
     said = (
-        f"the file lists of the newest {len(newest)} of {len(archives)} archives are whole; whether every chunk "
-        "is there cannot be asked over SSH without writing to the repository"
+        f"the file lists of the newest {len(newest)} of {len(archives)} archives are whole; whether every "
+        "chunk is there cannot be asked over SSH without writing to the repository"
     )
     return [CheckSeen("archives", True, said)]
 

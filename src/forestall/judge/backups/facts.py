@@ -4,9 +4,11 @@ A run that its job reported and the copy that a look found are one run when they
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +20,7 @@ BASE_MAX = 60  # runs that say what is usual
 BASE_LEAST = 3  # fewer say nothing: only floors hold
 GRACE_SHARE = 0.1
 GRACE_LEAST_MS = HOUR_MS // 2
+T = TypeVar("T")
 HEX = frozenset("0123456789abcdef")
 GOOD = ("success", "warning")
 FILLED = ("files", "size", "files_new", "files_changed", "files_removed", "added")
@@ -25,8 +28,8 @@ FILLED = ("files", "size", "files_new", "files_changed", "files_removed", "added
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a check found. `run` and `copy`: the newest that is meant. `since_run_ms`: runs that ended from then
-    on are no proof of level 1. `usual`: what was usual, kept while the finding is open."""
+    """What a check found. `run` and `copy`: the newest that is meant. `since_run_ms`: runs that ended from
+    then on are no proof of level 1. `usual`: what was usual, kept while the finding is open."""
 
     reason: str
     began_ms: int
@@ -51,6 +54,7 @@ class Facts:
         self.now_ms = now_ms
         self.usual = usual or {}
         self.waits: list[int] = []
+        self._made: dict[str, Any] = {}
         self.looks = history.looks
         self.look: RepositoryReport | None = history.looks[-1] if history.looks else None
         self.opened = next((one for one in reversed(history.looks) if one.opened), None)
@@ -66,6 +70,13 @@ class Facts:
         self.last_made = self.made[-1] if self.made else None
         self.grace_ms = plan.grace_ms or max(int(plan.rpo_ms * GRACE_SHARE), GRACE_LEAST_MS)
         self.bad_since_ms: int | None = None  # set by judging: since when runs are implausible
+
+    def memo(self, name: str, make: Callable[[], T]) -> T:
+        """What several checks ask for, made once."""
+        if name not in self._made:
+            self._made[name] = make()
+        found: T = self._made[name]
+        return found
 
     def wait(self, until_ms: int) -> None:
         """Ask for another judging then."""
@@ -91,7 +102,7 @@ class Facts:
     def interval_ms(self) -> int:
         """How often runs come in truth; the plan's RPO when too few are known."""
         ends = [end_of(one) for one in self.ended[-15:]]
-        gaps = [later - sooner for sooner, later in zip(ends, ends[1:], strict=False)]
+        gaps = [later - sooner for sooner, later in pairwise(ends)]
         return int(median(gaps)) if len(gaps) >= BASE_LEAST else self.plan.rpo_ms
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from forestall.judge.backups.values import DAY_MS, HOUR_MS, Keep
 
 STEPS_MAX = 400  # runs that are looked ahead
+AHEAD_MS = 60 * DAY_MS
 _RESTIC_SPAN = re.compile(r"(\d+)([ymdh])")
 _BORG_HOURS = {"H": 1, "h": 1, "d": 24, "w": 24 * 7, "m": 24 * 31, "y": 24 * 365}
 Bucket = Callable[[datetime], object]
@@ -59,18 +60,22 @@ def days_until_gone(
     good_ms: Sequence[int],
     bad_ms: Sequence[int],
     every_ms: int,
+    goes_on: bool,
     tool: str,
     zone: str,
     now_ms: int,
 ) -> tuple[float | None, int]:
-    """When the last good copy is pruned if runs go on making bad ones every `every_ms`, in days from now
-    (0: the next pruning; None: not in sight), and how many good ones are left after the next pruning."""
+    """When the last good copy is pruned if things go on as now, in days from now (0: at the next pruning; None:
+    not within AHEAD_MS), and how many good ones the next pruning leaves. `goes_on`: runs go on making bad
+    copies every `every_ms`; otherwise only time passes."""
     good, others = list(good_ms), list(bad_ms)
     after_next = len(good)
+    if not keeps_anything(keep):
+        return None, after_next
     step = max(every_ms, 60_000)
-    for number in range(STEPS_MAX + 1):
+    for number in range(min(STEPS_MAX, AHEAD_MS // step) + 1):
         now = now_ms + number * step
-        if number:
+        if number and goes_on:
             others.append(now)
         stays = kept(keep, [*good, *others], tool=tool, zone=zone, now_ms=now)
         others = [ms for ms, stay in zip(others, stays[len(good) :], strict=True) if stay]
