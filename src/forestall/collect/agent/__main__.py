@@ -1,5 +1,5 @@
 """`python -m forestall.collect.agent enrol URL TOKEN`, `… run` and `… job PLAN -- COMMAND`: the agent alone,
-for machines on which nothing else of Forestall is installed (docs/agent.md). The same as `forestall agent …`."""
+for machines on which nothing else of Forestall is installed (docs/agent.md). As `forestall agent …`."""
 
 import argparse
 import asyncio
