@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from forestall.judge.marked import Mistakes, PackMistake, PackMistakes
 from forestall.judge.pack import read_pack
+from forestall.judge.reading_backups import check_words
 from forestall.judge.reading_texts import level_words
 from forestall.judge.reasons import say_span, say_value
 from forestall.judge.rules import KINDS, Level, Look, Op, Pack, Rule
@@ -63,6 +64,8 @@ def say_level(rule: Rule, level: Level) -> str:
             return f"{name} when the capture of {', '.join(rule.items)} is refused or cut"
         case Look.BASELINE:
             return f"{name} when one of {', '.join(rule.items)} is not like its baseline"
+        case Look.BACKUP:
+            return f"{name} when {check_words(rule.check, level)}"
         case Look.CONFIGURATION:
             said = level_words(rule.demand) if rule.demand else ""
             return f"{name} when of {', '.join(rule.items)} {said}"

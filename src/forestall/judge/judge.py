@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from forestall.judge import saved
+from forestall.judge.backups.plans import PlanJudge
+from forestall.judge.backups.values import JudgedPlan, PlanHistory, PlanVerdict
 from forestall.judge.changes import ChangeJudge
 from forestall.judge.logs import OUR_SOURCES, LogJudge
 from forestall.judge.metrics import find_metric
@@ -53,6 +55,7 @@ class Judge:
         self.logs = LogJudge(self.estate)
         self.changes = ChangeJudge(self.estate)
         self.texts = TextJudge(self.estate)
+        self.plans = PlanJudge(self.estate)
         self.open: dict[str, Transition] = {}  # place → the transition into the state that it is in
         self.forgot_ms = 0  # when series that no longer come were last dropped
         self._asked: dict[str, bool] = {}
@@ -77,6 +80,7 @@ class Judge:
         self.logs.change_assets(before, changed, now_ms)
         self.changes.change_assets(changed)
         self.texts.change_assets(changed)
+        self.plans.change_assets(changed)
         self._keep(taken)
         names = {before[number].id for number in changed if number in before}
         return taken + self._end_orphans(names, now_ms)
@@ -166,6 +170,23 @@ class Judge:
         """Judge the text of a configuration; what the spec says of it, for people to read."""
         taken, result = self.texts.observe(text)
         return self._keep(taken), result
+
+    def observe_plan(
+        self, plan: JudgedPlan, history: PlanHistory, *, now_ms: int
+    ) -> tuple[list[Transition], PlanVerdict | None]:
+        """Judge a backup plan; what stands of it, and when to judge it again (None: its asset is not watched).
+
+        Call it for every plan that something came of, and when `next_judging_ms` has passed.
+        """
+        silent = self.silence.silent_since(plan.by, now_ms) if plan.by else None
+        if silent is not None and history.silent_since_ms is None:
+            history = replace(history, silent_since_ms=silent)
+        taken, verdict = self.plans.observe(plan, history, now_ms)
+        return self._keep(taken), verdict
+
+    def forget_plan(self, asset: int, plan: str, *, now_ms: int) -> list[Transition]:
+        """End what stands open of a plan of this name that is gone or paused (`plans.names()` has them)."""
+        return self._keep(self.plans.gone(asset, plan, now_ms=now_ms))
 
     def observe_heard(
         self, asset: int, what: str = "asset", name: str = "", *, at_ms: int

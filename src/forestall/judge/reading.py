@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from forestall.judge.contradictions import note_contradictions
 from forestall.judge.marked import Marked, Mistakes, words_of
 from forestall.judge.metrics import UNITS, Metric, find_metric, similar_metric
+from forestall.judge.reading_backups import read_backup
 from forestall.judge.reading_texts import TEXT_KEYS, read_demand
 from forestall.judge.rules import GRADES, Level, Look, Op, Rule
 from forestall.judge.units import read_amount, read_duration_ms
@@ -29,6 +30,7 @@ RULE_KEYS = (
     "capture",
     "configuration",
     "baseline",
+    "backup",
     *TEXT_KEYS,
     "drifting",
     "out_of_spec",
@@ -53,6 +55,7 @@ LEVEL_KEYS: Mapping[Look, tuple[str, ...]] = {
     Look.CONFIGURATION: ("tells",),
     Look.BASELINE: ("tells",),
     Look.EXPECTED: (),
+    Look.BACKUP: (),
 }
 OPS = {"above": Op.ABOVE, "below": Op.BELOW, "equals": Op.EQUALS, "rises_by": Op.RISES}
 EXPECTED = ("asset", "probe", "source", "logs", "job", "heartbeat", "heartbeat_end")
@@ -112,6 +115,7 @@ class _RuleReader:
             Look.CAPTURE: self._change,
             Look.CONFIGURATION: self._configuration,
             Look.BASELINE: self._change,
+            Look.BACKUP: self._backup,
         }
         particulars = kinds[look](look)
         rule_items = particulars.pop("items", None) or self._globs("item", ("*",))
@@ -144,7 +148,7 @@ class _RuleReader:
             self.at,
             f"the rule {self.name} looks at {said}",
             "Keep exactly one of `look_at`, `log`, `expected`, `change`, `capture`, `configuration`, "
-            "`baseline`.",
+            "`baseline`, `backup`.",
         )
         return None
 
@@ -312,6 +316,11 @@ class _RuleReader:
             "demand": read_demand(self.table, self.at, self.mistakes),
             "tags": self._globs("tags", ()),
         }
+
+    def _backup(self, look: Look) -> dict[str, Any]:
+        tells = self._yes(self.table, "tells", default=True)
+        check, levels = read_backup(self.table, tells=tells, mistakes=self.mistakes)
+        return {"check": check, "levels": levels}
 
     # parts
 

@@ -44,6 +44,7 @@ class Look(StrEnum):
     CAPTURE = "capture"
     CONFIGURATION = "configuration"
     BASELINE = "baseline"
+    BACKUP = "backup"
 
 
 class Op(IntEnum):
@@ -69,6 +70,7 @@ class Level:
     intervals: int = 0
     has_limit: bool = True
     tells: bool = True
+    asks: tuple[tuple[str, float], ...] = ()  # what a check of backup plans is told
 
     def with_forecast(self, days: float) -> "Level":
         """The same level that is also reached when the thing is full within so many days."""
@@ -95,6 +97,7 @@ class Rule:
     back_ms: int = 0
     ends_after_ms: int = 0
     expected: str = ""
+    check: str = ""
     pattern: str = ""
     sources: tuple[str, ...] = ()
     severity: int = 7

@@ -6,6 +6,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from forestall.judge.backups.plans import HeldPlan
+from forestall.judge.backups.plans import Key as PlanKey
 from forestall.judge.changes import Held
 from forestall.judge.changes import Key as ChangeKey
 from forestall.judge.forecast import HOURS
@@ -70,6 +72,7 @@ class Saved(msgspec.Struct):
     open: list[Transition]
     texts: list[tuple[TextKey, HeldText]] = []
     texts_judged: list[tuple[TextPlace, str]] = []
+    plans: list[tuple[PlanKey, HeldPlan]] = []
 
 
 def save(judge: "Judge") -> bytes:
@@ -93,6 +96,7 @@ def save(judge: "Judge") -> bytes:
             open=list(judge.open.values()),
             texts=list(judge.texts.held.items()),
             texts_judged=list(judge.texts.judged.items()),
+            plans=list(judge.plans.held.items()),
         )
     )
 
@@ -150,6 +154,9 @@ def restore(judge: "Judge", data: bytes) -> dict[str, Transition]:
     for text_key, held_text in saved.texts:
         if text_key[1] in judge.estate.rules_of(text_key[0]):
             judge.texts.held[text_key] = held_text
+    for plan_key, held_plan in saved.plans:
+        if plan_key[1] in judge.estate.rules_of(plan_key[0]):
+            judge.plans.held[plan_key] = held_plan
     judged = judge.texts.judged
     judged |= {place: said for place, said in saved.texts_judged if place[0] in judge.estate.assets}
     return {one.place: one for one in saved.open}
@@ -264,4 +271,5 @@ def held_places(judge: "Judge") -> set[str]:
     found |= {(asset, rule, "") for (asset, rule), life in judge.logs.lives.items() if life.state}
     found |= {key for key, change in judge.changes.held.items() if change.open.concern}
     found |= set(judge.texts.held)
+    found |= set(judge.plans.held)
     return {f"{assets[asset].id}/{rule}/{item}" for asset, rule, item in found if asset in assets}

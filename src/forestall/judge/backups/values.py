@@ -8,6 +8,7 @@ from typing import Literal
 from forestall.judge.values import State
 from forestall.kernel.backups import ProofReport, RepositoryReport, RunReport, Work
 
+Status = Literal["proved", "failed", "late", "never", "off"]
 RUNS_MAX = 400  # of a plan: the newest are enough for two weeks of hourly runs and a year of daily ones
 LOOKS_MAX = 400
 PROOFS_MAX = 200
@@ -122,6 +123,7 @@ class Disagreement:
     copy: str = ""
     run: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    usual: Mapping[str, float] = field(default_factory=dict)  # what was usual before, while it is known
     answer: str = ""  # the evidence: reports' own words, a line each
 
 
@@ -134,7 +136,7 @@ class Rung:
 
     level: int
     name: str
-    status: Literal["proved", "failed", "late", "never", "off"]
+    status: Status
     said: str
     at_ms: int | None = None
     copy: str = ""

@@ -1,0 +1,327 @@
+"""Checks of what a run saved: is it empty, did it shrink, was it rewritten or encrypted, torn while being read?"""
+
+import re
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from forestall.judge.backups.facts import BASE_LEAST, Facts, Fall, Found, end_of, fallen
+from forestall.judge.backups.sources import newest_copy
+from forestall.judge.backups.words import (
+    copy_word,
+    listed,
+    say_copy,
+    say_files,
+    say_key,
+    say_run,
+    say_time,
+    short,
+)
+from forestall.kernel.backups import RunReport
+from forestall.kernel.words import say_bytes, say_number, say_share
+
+Settings = Mapping[str, float]
+FILES_LEAST = 5  # a fall by fewer files, or by fewer bytes, is none
+BYTES_LEAST = 64_000
+EVENTS_BACK = 60  # runs that are searched for a rewriting
+RANDOM = 7.5  # bits per byte: compressed or encrypted
+PLAINER = 0.5  # by how much less the usual entropy must be, for a rise to say something
+NEW_PART = 0.9
+RENAMED_LEAST = 0.05
+TORN_KINDS = re.compile(
+    r"\.(db|db3|sqlite3?|mdb|accdb|ibd|frm|myd|myi|ldf|mdf|ndf|pst|ost|edb|dbf|fdb|gdb|nsf|vmdk|vhdx?|qcow2|vdi"
+    r"|img|kdbx|ldb|wt|tdb|dbx|mbox|jet|btr|abs|rdb|aof)$|ibdata\d|/pg_wal/|/base/\d+/\d+|redo\d+\.log$",
+    re.IGNORECASE,
+)
+PASSING_KINDS = re.compile(
+    r"\.(log|log\.\d+|out|err|tmp|temp|swp|lock|lck|pid|cache|part|crdownload|journal|lastlog)$|/(log|logs|tmp|cache)/"
+    r"|(^|/)(~\$|\.~lock)|journal/",
+    re.IGNORECASE,
+)
+
+
+def copy_problem(facts: Facts, _: Settings) -> Found | None:
+    """The newest copy cannot be what it should be: cut short, of another format. Fault 8."""
+    copy = newest_copy(facts)
+    if copy is None or not copy.problem:
+        return None
+    bad = [one for one in facts.copies if one.problem]
+    run = facts.last_made
+    says = f"the job says {run.said}, and " if run is not None and run.by != "repository" else ""
+    size = f" ({say_bytes(copy.size)})" if copy.size is not None else ""
+    usual = [one.size for one in facts.copies if not one.problem and one.size]
+    before = f"; usually it has {say_bytes(median(usual))}" if len(usual) >= BASE_LEAST else ""
+    return Found(
+        reason=f"{says}{say_copy(facts.plan.tool, copy)}{size} is no good copy: {short(copy.problem)}{before}",
+        began_ms=bad[0].at_ms,
+        run=run.run if run else "",
+        copy=copy.key,
+        since_run_ms=min(bad[0].at_ms, end_of(run)) if run else bad[0].at_ms,
+        numbers={"size_bytes": float(copy.size or 0), "bad_count": float(len(bad))},
+        evidence=([say_run(run)] if run else []) + [f"{say_key(one.key)}: {one.problem}" for one in bad[-5:]],
+    )
+
+
+def copy_empty(facts: Facts, _: Settings) -> Found | None:
+    """The newest copy holds nothing, or less than the floor that a person gave. Faults 2, 13."""
+    run = facts.last_made
+    if run is None:
+        return None
+    plan = facts.plan
+    floor_files = 1 if plan.least_files is None else plan.least_files
+    floor_size = 1 if plan.least_size is None else plan.least_size
+    limits = (floor_files, floor_size)
+    if not _below(run, limits):
+        return None
+    first = len(facts.made) - 1
+    while first > 0 and _below(facts.made[first - 1], limits):
+        first -= 1
+    since = end_of(facts.made[first])
+    held = _held(run)
+    before = facts.made[max(0, first - 30) : first]
+    usual = ""
+    if len(before) >= BASE_LEAST and before[-1].files is not None:
+        usual = f", usually {say_files(median(one.files or 0 for one in before))}"
+    floor = "" if limits == (1, 1) else f" (floor {say_files(floor_files)}, {say_bytes(floor_size)})"
+    word = copy_word(plan.tool)
+    copy = f" {say_key(run.copy)}" if run.copy else ""
+    count = f"; {len(facts.made) - first} of them in a row" if first < len(facts.made) - 1 else ""
+    return Found(
+        reason=f"the job says {run.said}, and the {word}{copy} of {say_time(end_of(run))} holds {held}{floor}{usual}"
+        f"{count}",
+        began_ms=since,
+        run=run.run,
+        copy=run.copy,
+        since_run_ms=since,
+        numbers={"files_count": float(run.files or 0), "size_bytes": float(run.size or 0)},
+        evidence=[say_run(one) for one in facts.made[max(0, first - 1) :][-4:]],
+    )
+
+
+def _below(run: RunReport, limits: tuple[int, int]) -> bool:
+    few = run.files is not None and run.files < limits[0]
+    return few or (run.size is not None and run.size < limits[1])
+
+
+def _held(run: RunReport) -> str:
+    if run.files is None:
+        return say_bytes(run.size or 0)
+    if not run.files:
+        return "no file"
+    return say_files(run.files) + (f" of {say_bytes(run.size)}" if run.size is not None else "")
+
+
+def shrunk(facts: Facts, settings: Settings) -> Found | None:
+    """Far fewer files or bytes than usual, from one run to the next. Faults 2, 9; deletion ratio."""
+    made = facts.made
+    share = settings["share"]
+    for name, least in (("files", FILES_LEAST), ("size", BYTES_LEAST)):
+        known = [one for one in made if getattr(one, name) is not None]
+        if not known or not made or known[-1] is not made[-1]:
+            continue
+        values = [float(getattr(one, name)) for one in known]
+        fall = fallen(values, share, known=facts.usual.get(name)) or _first_fall(known, values, share)
+        if fall is not None and fall.usual - fall.now >= least:
+            return _shrunk(facts, known, fall, name=name)
+    return None
+
+
+def _first_fall(runs: Sequence[RunReport], values: Sequence[float], share: float) -> Fall | None:
+    """Before anything is usual: a run that says itself that it removed nearly all of the run before."""
+    if not 2 <= len(values) <= BASE_LEAST:
+        return None
+    old, run = values[-2], runs[-1]
+    gone = (run.files_removed or 0) >= NEW_PART * (runs[-2].files or 1) and values[-1] < share * old
+    return Fall(len(values) - 1, old, values[-1]) if gone and run.files_removed else None
+
+
+def _shrunk(facts: Facts, runs: Sequence[RunReport], fall: Fall, *, name: str) -> Found:
+    say = say_files if name == "files" else say_bytes
+    run, at = runs[-1], runs[fall.first]
+    share = fall.now / fall.usual
+    reason = f"the run of {say_time(end_of(run))} saved {say(fall.now)}, usually {say(fall.usual)} ({say_share(share)})"
+    before = runs[fall.first - 1].files if fall.first else None
+    removed = at.files_removed
+    if removed is None and before is not None and at.files is not None and at.files_new is not None:
+        removed = before + at.files_new - at.files
+    if removed and before:
+        ratio = say_share(min(1.0, removed / before))
+        reason += f"; the run of {say_time(end_of(at))} removed {say_number(removed)} of {say_files(before)} ({ratio})"
+    elif fall.first < len(runs) - 1:
+        reason += f", since the run of {say_time(end_of(at))}"
+    if run.by != "repository":
+        reason += f"; the job says {run.said}"
+    return Found(
+        reason=reason,
+        began_ms=end_of(at),
+        run=run.run,
+        copy=run.copy,
+        since_run_ms=end_of(at),
+        numbers={f"now_{name}": fall.now, f"usual_{name}": fall.usual, "left_ratio": share},
+        usual={name: fall.usual},
+        evidence=[say_run(one) for one in [*runs[max(0, fall.first - 1) : fall.first + 1], run]],
+    )
+
+
+# Rewritten and encrypted
+
+
+def encrypted(facts: Facts, settings: Settings) -> Found | None:
+    """The source was rewritten as noise, or renamed and rewritten: ransomware. Fault 10."""
+    return _rewriting(facts, settings, noise=True)
+
+
+def rewritten(facts: Facts, settings: Settings) -> Found | None:
+    """Nearly everything was rewritten at once, without the signs of encryption."""
+    return _rewriting(facts, settings, noise=False)
+
+
+def _rewriting(facts: Facts, settings: Settings, *, noise: bool) -> Found | None:
+    made = facts.made
+    for place in range(len(made) - 1, max(0, len(made) - EVENTS_BACK), -1):
+        run, before = made[place], made[place - 1]
+        if run.added is None or not run.size or run.files is None or not before.files:
+            continue
+        changed = _changed_share(run, before)
+        renamed = (run.renamed or 0) / before.files
+        ratio = run.added / run.size
+        if ratio < RENAMED_LEAST / 2 or max(changed, renamed) < RENAMED_LEAST:
+            continue  # nearly always: an ordinary run
+        signs = _signs(made[max(0, place - 40) : place], run, ratio=ratio, changed=changed, renamed=renamed)
+        whole = ratio >= settings["share"] and changed >= settings["share"] and signs.unusual
+        if not (signs.noise if noise else whole and not signs.noise):
+            continue
+        return _say_rewriting(facts, run, signs, noise=noise)
+    return None
+
+
+class _Signs:
+    """What speaks for an encryption."""
+
+    unusual: bool
+    noise: bool
+    usual_ratio: float
+    words: list[str]
+    numbers: dict[str, float]
+
+
+def _changed_share(run: RunReport, before: RunReport) -> float:
+    """The share of the files of before that were changed, or replaced by new ones under other names."""
+    known = before.files or 1
+    replaced = 0
+    if run.files_new is not None and run.files is not None:
+        removed = run.files_removed
+        if removed is None:
+            removed = max(0, known + run.files_new - run.files)
+        replaced = min(run.files_new, removed)
+    return ((run.files_changed or 0) + replaced) / max(known, 1)
+
+
+def _signs(
+    base: Sequence[RunReport], run: RunReport, *, ratio: float, changed: float, renamed: float
+) -> _Signs:
+    found = _Signs()
+    ratios = sorted(one.added / one.size for one in base if one.added is not None and one.size)
+    high = ratios[(len(ratios) - 1) * 9 // 10] if len(ratios) >= BASE_LEAST else None
+    found.usual_ratio = median(ratios) if ratios else 0.0
+    found.unusual = high is not None and ratio > 3 * high + 0.02
+    plain = [one.entropy for one in base if one.entropy is not None]
+    usual = median(plain) if len(plain) >= BASE_LEAST else None
+    rises = (
+        run.entropy is not None
+        and run.entropy >= RANDOM
+        and usual is not None
+        and run.entropy - usual >= PLAINER
+    )
+    found.numbers = {"added_ratio": ratio, "usual_ratio": found.usual_ratio, "changed_ratio": changed}
+    found.words = [f"{say_share(changed)} of the files were changed or replaced"]
+    names = (
+        renamed >= RENAMED_LEAST and ratio >= renamed / 2 and (run.entropy is None or run.entropy >= RANDOM)
+    )
+    if run.renamed:
+        found.words.append(f"{say_files(run.renamed)} have other names or endings")
+    if run.entropy is not None:
+        before = f", usually {usual:.1f}" if usual is not None else ""
+        found.words.append(f"what was changed looks like noise ({run.entropy:.1f} bits a byte{before})")
+        found.numbers["entropy"] = run.entropy
+    blind = run.entropy is None and changed >= 0.5 and ratio >= 0.5
+    found.noise = found.unusual and ((rises and changed >= RENAMED_LEAST) or names or blind)
+    if not found.noise and run.entropy is not None and run.entropy < RANDOM:
+        found.words[-1] = f"it does not look like noise ({run.entropy:.1f} bits a byte)"
+    return found
+
+
+def _say_rewriting(facts: Facts, run: RunReport, signs: _Signs, *, noise: bool) -> Found:
+    size = run.size or 1
+    added = run.added or 0
+    says = (
+        "the source looks encrypted (ransomware)"
+        if noise
+        else "nearly everything at the source was rewritten at once"
+    )
+    return Found(
+        reason=f"{says}: the run of {say_time(end_of(run))} added {say_bytes(added)} of {say_bytes(size)} "
+        f"({say_share(added / size)}, usually {say_share(signs.usual_ratio)}); {listed(signs.words)}",
+        began_ms=end_of(run),
+        run=run.run,
+        copy=run.copy,
+        since_run_ms=end_of(run),
+        numbers=signs.numbers,
+        evidence=[say_run(one) for one in facts.made[-4:]],
+    )
+
+
+def entropy_up(facts: Facts, settings: Settings) -> Found | None:
+    """What changes looks like noise in one run after the other, and did not before: a slow encryption."""
+    count = int(settings["runs"])
+    known = [one for one in facts.made[-60:] if one.entropy is not None]
+    recent, base = known[-count:], known[:-count]
+    if len(base) < 10 or len(recent) < count:
+        return None
+    high = sorted(one.entropy or 0.0 for one in base)[(len(base) - 1) * 9 // 10]
+    least = min(one.entropy or 0.0 for one in recent)
+    touched = all((one.files_changed or 0) > 0 for one in recent)
+    if not touched or least < RANDOM or least - high < PLAINER:
+        return None
+    return Found(
+        reason=f"in the last {count} runs what was changed looks like noise (at least {least:.1f} bits a byte, before "
+        f"at most {high:.1f}): files are being encrypted or compressed little by little",
+        began_ms=end_of(recent[0]),
+        run=recent[-1].run,
+        numbers={"entropy": least, "usual_entropy": high},
+        evidence=[say_run(one) for one in recent],
+    )
+
+
+def torn(facts: Facts, settings: Settings) -> Found | None:
+    """Files changed while they were read, so the copy of them is of no one moment. Fault 4.
+
+    `times` 1: any file but logs and the like; more: a file of a database or the like at once, another one when
+    it moved in so many of the newest three runs."""
+    run = facts.last_made
+    if run is None or run.manifest is None or not run.manifest.moving:
+        return None
+    moved = [path for path in run.manifest.moved if not PASSING_KINDS.search(path)]
+    unnamed = run.manifest.moving - len(run.manifest.moved)
+    times = int(settings["times"])
+    if times > 1:
+        near = [one.manifest.moved for one in facts.made[-3:] if one.manifest is not None]
+        again = [path for path in moved if sum(path in paths for paths in near) >= times]
+        whole = [path for path in moved if TORN_KINDS.search(path)]
+        moved = list(dict.fromkeys([*whole, *again]))
+        unnamed = 0
+    if not moved and (unnamed <= 0 or run.manifest.moved):
+        return None
+    named = listed(moved) or say_files(unnamed)
+    word = copy_word(facts.plan.tool)
+    return Found(
+        reason=f"{named} changed while the run of {say_time(end_of(run))} read it, so {word} {say_key(run.copy)} may "
+        "hold half of one state and half of another: a snapshot of the volume or a dump is needed".replace(
+            "  ", " "
+        ),
+        began_ms=end_of(run),
+        run=run.run,
+        copy=run.copy,
+        since_run_ms=end_of(run) if times > 1 else None,
+        numbers={"moving_count": float(run.manifest.moving)},
+        evidence=[say_run(run), *(f"changed meanwhile: {path}" for path in run.manifest.moved[:20])],
+    )

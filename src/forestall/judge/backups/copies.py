@@ -1,0 +1,192 @@
+"""Checks of the copies in a repository: those that runs reported are there, and none is gone or a stranger's."""
+
+from collections.abc import Mapping, Sequence
+
+from forestall.judge.backups.facts import GOOD, NEAR_MS, Facts, Found, begin_of, end_of
+from forestall.judge.backups.retention import kept
+from forestall.judge.backups.words import copy_word, listed, say_ago, say_copy, say_key, say_run, say_time
+from forestall.kernel.backups import RepositoryReport, RunReport, same_copy
+from forestall.kernel.words import say_bytes
+
+Settings = Mapping[str, float]
+
+
+def copy_not_there(facts: Facts, _: Settings) -> Found | None:
+    """The job says success, and the repository shows no such copy."""
+    look = facts.opened
+    if look is None or look is not facts.look:
+        return None
+    told = [one for one in facts.runs if one.by != "repository" and one.said in GOOD]
+    seen = [one for one in told if end_of(one) < look.at_ms - NEAR_MS]
+    if not seen:
+        return None
+    last = seen[-1]
+    if _shown(facts, last, look):
+        return None
+    first = len(seen) - 1
+    while first > 0 and not _shown(facts, seen[first - 1], look):
+        first -= 1
+    newest = facts.copies[-1] if facts.copies else None
+    word = copy_word(facts.plan.tool)
+    count = f" in {len(seen) - first} runs" if first < len(seen) - 1 else ""
+    shows = (
+        f"{say_copy(facts.plan.tool, newest)} is the newest there" if newest else f"there is no {word} at all"
+    )
+    named = f" {say_key(last.copy)}" if last.copy else ""
+    age = f", {say_ago(newest.at_ms, facts.now_ms)}" if newest else ""
+    return Found(
+        reason=f"the job says success{count}, the newest {say_time(end_of(last))}, and the repository, looked at "
+        f"{say_time(look.at_ms)}, shows no new {word}{named}: {shows}{age}",
+        began_ms=end_of(seen[first]),
+        run=last.run,
+        copy=last.copy,
+        since_run_ms=end_of(seen[first]),
+        numbers={"missing_count": float(len(seen) - first)},
+        evidence=[say_run(last), *(say_copy(facts.plan.tool, one) for one in facts.copies[-3:])],
+    )
+
+
+def _shown(facts: Facts, run: RunReport, look: RepositoryReport) -> bool:
+    if run.copy:
+        if facts.index.find(run.copy) is not None:
+            return True
+        oldest = facts.copies[0].at_ms if facts.copies else 0
+        return look.copies_total > len(look.copies) and end_of(run) < oldest  # beyond what a look tells
+    return any(one.at_ms >= begin_of(run) - NEAR_MS for one in facts.copies)
+
+
+def copies_vanished(facts: Facts, _: Settings) -> Found | None:
+    """Copies are gone although the keep rules would keep them: somebody or something else deleted them."""
+    look, plan = facts.opened, facts.plan
+    if look is None:
+        return None
+    oldest = facts.copies[0].at_ms if look.copies_total > len(look.copies) and facts.copies else 0
+    made = [
+        one for one in facts.runs
+        if one.copy and one.said in GOOD and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
+    ]  # fmt: skip
+    gone = [one for one in made if facts.index.find(one.copy) is None]
+    was_there = [one for one in gone if one.by == "repository" or _seen_since(facts, one)]
+    if not was_there:
+        return None
+    if plan.keep is None:
+        return _fewer_copies(facts, look, was_there)
+    times = [begin_of(one) for one in was_there] + [one.at_ms for one in facts.copies]
+    stays = kept(plan.keep, times, tool=plan.tool, zone=plan.zone, now_ms=look.at_ms)
+    lost = [one for one, stay in zip(was_there, stays, strict=False) if stay]
+    if not lost:
+        return None
+    lost = _beyond_doubt(facts, lost, was_there, look)
+    return _say_vanished(facts, look, lost) if lost else None
+
+
+def _seen_since(facts: Facts, run: RunReport) -> bool:
+    """Whether a look after the run found its copy: it was not the newest run that made it."""
+    later = [one for one in facts.looks if one.opened and one.at_ms > end_of(run) + NEAR_MS]
+    return len(later) > 1
+
+
+def _beyond_doubt(
+    facts: Facts, lost: list[RunReport], gone: list[RunReport], look: RepositoryReport
+) -> list[RunReport]:
+    """Those that every pruning since would have kept: rules were applied after each run, not only now."""
+    plan = facts.plan
+    assert plan.keep is not None
+    known = sorted([(begin_of(one), one.run) for one in gone] + [(one.at_ms, "") for one in facts.copies])
+    wanted = {one.run for one in lost}
+    for until in [at for at, _ in known[-30:]]:
+        then = [one for one in known if one[0] <= until]
+        stays = kept(plan.keep, [at for at, _ in then], tool=plan.tool, zone=plan.zone, now_ms=max(until, 1))
+        wanted -= {run for (_, run), stay in zip(then, stays, strict=True) if not stay}
+    return [one for one in lost if one.run in wanted]
+
+
+def _fewer_copies(facts: Facts, look: RepositoryReport, gone: Sequence[RunReport]) -> Found | None:
+    """Without known rules: more than half of the copies of the look before are gone at once."""
+    before = [
+        one
+        for one in facts.looks
+        if one.opened and one.at_ms < look.at_ms and one.at_ms >= facts.plan.accepted_ms
+    ]
+    if not before:
+        return None
+    most = max(one.copies_total for one in before[-10:])
+    if most < 4 or 2 * look.copies_total > most:
+        return None
+    return _say_vanished(facts, look, gone, most=most)
+
+
+def _say_vanished(facts: Facts, look: RepositoryReport, lost: Sequence[RunReport], *, most: int = 0) -> Found:
+    word = copy_word(facts.plan.tool)
+    named = listed([f"{say_key(one.copy)} of {say_time(begin_of(one))}" for one in lost[-3:]], 3)
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    proven = [
+        one
+        for one in facts.history.proofs
+        if one.ok and one.copy and one.work in ("drill", "service", "elsewhere")
+    ]
+    last = proven[-1] if proven else None
+    lost_proof = last is not None and any(same_copy(one.copy, last.copy) for one in lost)
+    why = (
+        "although the keep rules would keep them" if not most else f"({most} before, {look.copies_total} now)"
+    )
+    proof = "; the last one that a restore has proved is among them" if lost_proof else ""
+    return Found(
+        reason=f"{len(lost)} {word}s are gone from the repository {why}: {named}{more}; somebody or another program "
+        f"has deleted them{proof}",
+        began_ms=look.at_ms,
+        numbers={"gone_count": float(len(lost)), "left_count": float(look.copies_total)},
+        evidence=[f"gone: {say_run(one)}" for one in lost[-10:]]
+        + [say_copy(facts.plan.tool, one) for one in facts.copies[-3:]],
+    )
+
+
+def destination_changed(facts: Facts, settings: Settings) -> Found | None:
+    """The repository lies on another file system than before, and its copies are not there: a drive that is not
+    mounted, while the job writes into the folder under it."""
+    look = facts.opened
+    if look is None or not look.mount:
+        return None
+    before = [
+        one for one in facts.looks
+        if one.opened and one.mount and one.mount != look.mount and one.at_ms >= facts.plan.accepted_ms
+    ]  # fmt: skip
+    if not before:
+        return None
+    old = before[-1]
+    if old.copies_total < 2 or look.copies_total > settings["share"] * old.copies_total:
+        return None
+    word = copy_word(facts.plan.tool)
+    first = next((one for one in facts.looks if one.opened and one.at_ms > old.at_ms), look)
+    free = f", {say_bytes(look.free)} free" if look.free is not None else ""
+    return Found(
+        reason=f"the repository lies on {look.mount} since {say_time(first.at_ms)}, before on {old.mount}, and holds "
+        f"{look.copies_total} {word}s instead of {old.copies_total}{free}: the drive with the copies is not mounted, "
+        "and the job writes beside it",
+        began_ms=first.at_ms,
+        since_run_ms=first.at_ms,
+        numbers={"now_count": float(look.copies_total), "before_count": float(old.copies_total)},
+        evidence=[
+            f"look of {say_time(one.at_ms)}: {one.mount}, {one.copies_total} {word}s" for one in (old, look)
+        ],
+    )
+
+
+def other_host(facts: Facts, _: Settings) -> Found | None:
+    """The newest copies come from another machine than all before."""
+    named = [one for one in facts.copies if one.host and one.at_ms >= facts.plan.accepted_ms]
+    if len(named) < 6:
+        return None
+    newest = named[-1]
+    base = named[-31:-1]
+    same = [one for one in base if one.host == newest.host]
+    usual = max({one.host for one in base}, key=lambda host: sum(one.host == host for one in base))
+    if usual == newest.host or len(same) > 2:
+        return None
+    return Found(
+        reason=f"{say_copy(facts.plan.tool, newest)} was made on {newest.host}, those before on {usual}: another machine "
+        "writes into this repository, or it was renamed",
+        began_ms=(same[0] if same else newest).at_ms,
+        copy=newest.key,
+        evidence=[f"{say_copy(facts.plan.tool, one)} on {one.host}" for one in named[-4:]],
+    )
