@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forestall.collect.backups.adapter import Beside, CannotProve, Ended
+from forestall.collect.backups.adapter import Beside, CannotProve, Ended, RunProgram
 
 if TYPE_CHECKING:
     import pwd
@@ -25,6 +26,7 @@ LINE_MAX_BYTES = 1 << 20
 CHUNK_BYTES = 64 << 10
 ARGUMENTS_MAX = 2_000
 END_WITHIN_S = 10.0
+VERSIONS_MAX = 100
 INHERITED = ("PATH", "HOME", "LANG", "SYSTEMROOT", "PROGRAMDATA")
 MORE_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 PACKAGES = {
@@ -43,6 +45,8 @@ PACKAGES = {
     "tar": "tar",
     "zstd": "zstd",
 }
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
+_versions: dict[tuple[str, int], str] = {}
 
 
 class Programs:
@@ -221,6 +225,23 @@ def _signal(group: int, number: int) -> None:
             os.killpg(group, number)
         else:
             os.kill(group, number)
+
+
+async def version_of(run: RunProgram, *command: str) -> str:
+    """The number in what a program says of its version, asked once for every file that it is. Raises
+    CannotProve when it is not installed."""
+    found = checked(command, path=search_path())[0]
+    try:
+        key = (found, Path(found).stat().st_mtime_ns)
+    except OSError as error:
+        raise CannotProve(f"{found} cannot be read: {error.strerror or error}") from error
+    if key not in _versions:
+        ended = await run(command)
+        number = _VERSION.search((ended.out + ended.err).decode("utf-8", "replace"))
+        if len(_versions) >= VERSIONS_MAX:
+            _versions.clear()
+        _versions[key] = number[0] if number else ""
+    return _versions[key]
 
 
 class _Lines:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
+
 from forestall.collect.backups.adapter import CannotProve, Repository, Restored
 from forestall.collect.backups.background import in_background
 from forestall.collect.backups.canary import MANIFEST
@@ -27,11 +29,13 @@ from forestall.kernel.backups import (
     CopySeen,
     ProofReport,
     RepositoryReport,
+    RunReport,
     Work,
     same_copy,
 )
 
 CLOCK_MS = 3_600_000  # a copy dated further than this in the future has a wrong clock
+NEAR_MS = 1_500  # tools date their copies by the second
 REASON_MAX_CHARS = 2_048
 NAMED_MAX = 3
 
@@ -141,7 +145,7 @@ def choose(proving: Proving, seen: RepositoryReport) -> tuple[CopySeen, Bound | 
     if getattr(proving.adapter, "OWN_COMPARISON", False):
         plausible = [one for one in seen.copies if one.at_ms <= seen.at_ms + CLOCK_MS]
         return max(plausible or seen.copies, key=lambda one: one.at_ms), None
-    for bound in bounds(proving.order, proving.records):
+    for bound in bounds(proving.order, proving.records, seen.copies):
         for copy in seen.copies:
             if bound.copy and same_copy(bound.copy, copy.key):
                 newer = sum(one.at_ms > copy.at_ms for one in seen.copies)
@@ -155,11 +159,31 @@ def choose(proving: Proving, seen: RepositoryReport) -> tuple[CopySeen, Bound | 
     )
 
 
-def bounds(order: BackupOrder, records: Records | None) -> list[Bound]:
+def pair(runs: Sequence[RunReport], copies: Sequence[CopySeen]) -> list[RunReport]:
+    """Runs whose copy is now known, or known with its whole key: by the beginning of the key, else because
+    it is the only copy that was dated between the run's beginning and its end."""
+    found = []
+    taken = {run.copy for run in runs}
+    for run in runs:
+        if run.copy:
+            keys = [copy.key for copy in copies if same_copy(run.copy, copy.key) and copy.key != run.copy]
+        elif run.began_ms is None or run.ended_ms is None or run.said not in {"success", "warning"}:
+            continue
+        else:
+            low, high = run.began_ms - NEAR_MS, run.ended_ms + NEAR_MS
+            keys = [copy.key for copy in copies if low <= copy.at_ms <= high and copy.key not in taken]
+        if len(keys) == 1:
+            found.append(msgspec.structs.replace(run, copy=keys[0]))
+    return found
+
+
+def bounds(order: BackupOrder, records: Records | None, copies: Sequence[CopySeen]) -> list[Bound]:
     """What is known of runs with a manifest, the newest first; the server's word counts more."""
     found = {}
     if records is not None:
-        for run in records.runs(order.id):
+        runs = records.runs(order.id)
+        paired = {run.run: run for run in pair(runs, copies)}
+        for run in (paired.get(one.run, one) for one in runs):
             found[run.run] = Bound(run=run.run, copy=run.copy, manifest=run.manifest, canary=run.canary)
     for bound in order.bound:
         ours = found.get(bound.run)

@@ -20,13 +20,12 @@ import msgspec
 from forestall.collect.backups.adapter import CannotProve, Repository
 from forestall.collect.backups.background import in_background
 from forestall.collect.backups.programs import Programs
-from forestall.collect.backups.proving import Proving, prove
+from forestall.collect.backups.proving import Proving, pair, prove
 from forestall.collect.backups.records import Done, Records
 from forestall.collect.backups.sandbox import Sandbox, remove
 from forestall.kernel.backups import (
     BackupOrder,
     BackupReport,
-    CopySeen,
     ProgressReport,
     ProofReport,
     RepositoryReport,
@@ -51,7 +50,6 @@ AGAIN_LEAST_S, AGAIN_MOST_S = 300.0, 3_600.0  # after what could not be tried
 LOOK_MAX_S = 900.0
 WANTED_TIMEOUT_S = 6 * 3600.0
 COPY_SETTLES_MS = 600_000  # a younger copy without a run may be one whose job has not reported yet
-NEAR_MS = 1_500  # tools date their copies by the second
 COPIES_REMEMBERED_MAX = 2_000
 WANTED_REMEMBERED_MAX = 200
 SECRET_MIN_CHARS = 4
@@ -190,7 +188,6 @@ class Working:
         order, began_ms = task.order, self._now_ms()
         proof = task.proof or new_id()
         scratch = self._scratch / proof
-        tried = False
         try:
             adapter, repository = self._prepare(order, scratch, task.timeout_s)
             await in_background(lambda _: scratch.mkdir(mode=0o700, parents=True))
@@ -201,8 +198,8 @@ class Working:
                     await self._look(order, adapter, repository)
                 else:
                     await self._prove(task, proof, adapter, repository)
+            self._remember(task)
         except CannotProve as reason:
-            tried = True
             self._cannot(task, proof, str(reason), began_ms=began_ms, why=reason.why)
         except TimeoutError:
             said = f"it was not done within {task.timeout_s / 3600:.3g} hours, and was ended"
@@ -214,7 +211,6 @@ class Working:
             self._cannot(task, proof, said, began_ms=began_ms, why="tool")
         finally:
             await asyncio.shield(in_background(lambda _: remove(scratch)))
-        self._remember(task, tried=tried)
 
     def _prepare(self, order: BackupOrder, scratch: Path, timeout_s: float) -> tuple[ModuleType, Repository]:
         """Raises CannotProve for a tool that is not known here, or wrong settings."""
@@ -242,9 +238,10 @@ class Working:
             Sandbox(repository.scratch / "restored", most=most, reserve=self._reserve),
             None if task.work == "elsewhere" else self.records, self._teller(task, proof), part,
         )  # fmt: skip
-        self._deliver(order, await prove(proving))
+        report = await prove(proving)
         if task.work == "read":
             self._done[order.id].part = part
+        self._deliver(order, report)
 
     async def _look(self, order: BackupOrder, adapter: ModuleType, repository: Repository) -> None:
         if not hasattr(adapter, "look"):
@@ -293,6 +290,7 @@ class Working:
                 ok=False, skipped=True, reason=said[:2048], tool=order.tool[:128],
             )  # fmt: skip
         self._deliver(order, report)
+        self._remember(task, tried=True)
 
     def _teller(self, task: _Task, proof: str) -> Callable[[str, int, int, str], None]:
         """Progress reports, at most one in PROGRESS_EVERY_S; may be called from threads."""
@@ -312,7 +310,8 @@ class Working:
 
         return tell
 
-    def _remember(self, task: _Task, *, tried: bool) -> None:
+    def _remember(self, task: _Task, *, tried: bool = False) -> None:
+        """At once after it was delivered: what is not remembered is done again."""
         done = self._done.get(task.order.id)
         if done is None:
             return
@@ -378,24 +377,6 @@ def due_ms(plan: str, work: WorkOrder, done: Done, now_ms: int) -> float:
 def share(text: str) -> float:
     """0 ≤ share < 1, always the same for the same text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / (1 << 48)
-
-
-def pair(runs: Sequence[RunReport], copies: Sequence[CopySeen]) -> list[RunReport]:
-    """Runs whose copy is now known, or known with its whole key: by the beginning of the key, else because
-    it is the only copy that was dated between the run's beginning and its end."""
-    found = []
-    taken = {run.copy for run in runs}
-    for run in runs:
-        if run.copy:
-            keys = [copy.key for copy in copies if same_copy(run.copy, copy.key) and copy.key != run.copy]
-        elif run.began_ms is None or run.ended_ms is None or run.said not in {"success", "warning"}:
-            continue
-        else:
-            low, high = run.began_ms - NEAR_MS, run.ended_ms + NEAR_MS
-            keys = [copy.key for copy in copies if low <= copy.at_ms <= high and copy.key not in taken]
-        if len(keys) == 1:
-            found.append(msgspec.structs.replace(run, copy=keys[0]))
-    return found
 
 
 def without_secrets(report: BackupReport, secrets: Iterable[str]) -> BackupReport:

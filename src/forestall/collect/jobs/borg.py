@@ -33,6 +33,7 @@ from forestall.collect.backups.borg_words import (
     sources_of,
     version_command,
 )
+from forestall.collect.backups.programs import version_of
 from forestall.collect.backups.sources import mount_of, room_of
 from forestall.collect.backups.walking import size_below
 from forestall.kernel.backups import (
@@ -74,7 +75,6 @@ KNOWN_MAX = 2_000
 LIST_MAX_BYTES = 64 << 20
 _SSH = re.compile(r"(?:ssh://)?(?:[\w.][\w.-]*@)?(?:[\w.][\w.-]*|\[[0-9a-fA-F:]+\])(?::\d+)?[:/][\w./~@+ -]+")
 _ID = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 _REASONS: tuple[tuple[Why, re.Pattern[str]], ...] = (
     ("key", re.compile(r"passphrase|No key file|key .*not found", re.I)),
     ("damaged", re.compile(r"integrity error|is not a valid repository|Inconsistency|checksum mismatch|"
@@ -96,7 +96,7 @@ class _Opened:
 
 async def look(repository: Repository) -> RepositoryReport:
     """Archives, locks, room."""
-    version = await _version(repository)
+    version = await version_of(repository.run, "borg", "--version")
     blank = RepositoryReport(
         plan="", at_ms=repository.now_ms(), opened=False, tool="borg", version=version
     )  # fmt: skip
@@ -401,12 +401,6 @@ def _secret_file(path: Path, text: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(text.rstrip("\n") + "\n")
     return path
-
-
-async def _version(repository: Repository) -> str:
-    ended = await repository.run(["borg", "--version"])
-    found = _VERSION.search(ended.out.decode("utf-8", "replace"))
-    return found[0] if found else ""
 
 
 def _failed(ended: Ended) -> CannotProve:

@@ -25,7 +25,9 @@ from forestall.collect.backups.adapter import (
     RunRead,
     Why,
 )
+from forestall.collect.backups.background import in_background
 from forestall.collect.backups.commands import after_word, lines_of, program_of, split_options
+from forestall.collect.backups.programs import version_of
 from forestall.collect.backups.sources import mount_of, room_of
 from forestall.collect.backups.walking import size_below
 from forestall.kernel.backups import (
@@ -113,6 +115,7 @@ _OPTIONS = (
 )
 _VALUED = frozenset(_OPTIONS.split())
 _known: dict[tuple[str, str], tuple[int, int]] = {}  # files and bytes of a snapshot, which never change
+_identities: dict[tuple[str, str], dict[str, str]] = {}  # by place and oldest snapshot
 
 # the job's own words
 
@@ -222,7 +225,7 @@ def _bytes(number: str, unit: str) -> int:
 async def look(repository: Repository) -> RepositoryReport:
     """Snapshots, locks, room."""
     at_ms = repository.now_ms()
-    version = await _version(repository)
+    version = await version_of(repository.run, "restic", "version")
     blank = RepositoryReport(plan="", at_ms=at_ms, opened=False, tool="restic", version=version)
     try:
         snapshots = await _snapshots(repository)
@@ -234,7 +237,7 @@ async def look(repository: Repository) -> RepositoryReport:
         )
     return msgspec.structs.replace(
         blank, opened=True, copies=copies, copies_total=len(snapshots), locks=locks,
-        settings=await _settings(repository), **_room(repository.place),
+        settings=await _settings(repository, copies), **_room(repository.place),
     )  # fmt: skip
 
 
@@ -353,6 +356,9 @@ async def _size(repository: Repository, key: str) -> tuple[int | None, int | Non
 
 
 async def _locks(repository: Repository) -> list[LockSeen]:
+    here = Path(repository.place) / "locks"
+    if await in_background(lambda _: here.is_absolute() and here.is_dir() and not any(here.iterdir())):
+        return []
     ended = await _run(repository, "list", "locks")
     if ended.code != 0:
         raise _failed(ended)
@@ -368,13 +374,19 @@ async def _locks(repository: Repository) -> list[LockSeen]:
     return locks
 
 
-async def _settings(repository: Repository) -> dict[str, str]:
-    """Which repository this is: another one at the same place is another one."""
+async def _settings(repository: Repository, copies: Sequence[CopySeen]) -> dict[str, str]:
+    """Which repository this is: another one at the same place is another one, and has other snapshots."""
+    key = (repository.place, copies[0].key if copies else "")
+    if copies and key in _identities:
+        return _identities[key]
     try:
         said = await _json(repository, "cat", "config")
     except CannotProve:
         return {}
-    return {"id": str(said.get("id", "")), "version": str(said.get("version", ""))}
+    _identities[key] = {"id": str(said.get("id", "")), "version": str(said.get("version", ""))}
+    while len(_identities) > KNOWN_MAX:
+        del _identities[next(iter(_identities))]
+    return _identities[key]
 
 
 def _room(place: str) -> dict[str, Any]:
@@ -417,12 +429,6 @@ async def _run(
     if ended.timed_out:
         raise CannotProve(f"restic {words[0]} did not end in time ({ended.took_ms // 1000} s)", why="away")
     return ended
-
-
-async def _version(repository: Repository) -> str:
-    ended = await repository.run(["restic", "version"])
-    found = _VERSION.search(ended.out.decode("utf-8", "replace"))
-    return found[0] if found else ""
 
 
 def _failed(ended: Ended) -> CannotProve:
