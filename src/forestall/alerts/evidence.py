@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from forestall.alerts.models import Evidence
-from forestall.alerts.verify import FORMAT, canonical, document
+from forestall.alerts.verify import EXPORT_MAX_BYTES, FORMAT, canonical, document
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import every, seen
 from forestall.findings.models import OPEN, Finding
@@ -249,19 +249,53 @@ def export(scope: Scope, evidence: str, *, path: Path, now: datetime) -> None:
 
 
 def export_document(scope: Scope, evidence: str, *, now: datetime) -> bytes:
-    """The bundle with its journal entry, the proof that the entry is in the journal, a signed checkpoint and
-    the public key. Raises what `load_bundle` raises."""
+    """The bundle of an evidence as `export_bundle` gives it. Raises what `load_bundle` raises."""
     bundle = load_bundle(scope, evidence)
     row = seen(Evidence, scope).get(pk=evidence)
-    checkpoint = journal.last_checkpoint(row.journal_seq + 1) or sign_checkpoint(at=now)
+    return export_bundle(bundle, seq=row.journal_seq, now=now)
+
+
+def keep_bundle(bundle: dict[str, Any]) -> tuple[str, str]:
+    """Write a bundle's file: its SHA-256, and why it was not kept ("" it was)."""
+    data = canonical(_plain(bundle))
+    try:
+        return _write(data), ""
+    except OSError as error:
+        return hashlib.sha256(data).hexdigest(), f"the file was not written: {error.strerror}"
+
+
+def load_kept(digest: str) -> dict[str, Any]:
+    """The bundle of that SHA-256. Raises Trouble when its file is gone or altered."""
+    path = _path(digest)
+    try:
+        packed = path.read_bytes()
+        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=EXPORT_MAX_BYTES)
+    except (zstandard.ZstdError, OSError) as error:
+        raise Trouble(
+            f"the evidence file {path.name} cannot be read: {error}",
+            "Restore it from a backup; its hash is in the journal.",
+        ) from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise Trouble(
+            f"the evidence file {path.name} was altered: its hash is not the one in the journal",
+            "Restore it.",
+        )
+    bundle: dict[str, Any] = json.loads(data)
+    return bundle
+
+
+def export_bundle(bundle: dict[str, Any], *, seq: int, now: datetime) -> bytes:
+    """A bundle that the journal's entry `seq` sealed, as one file for an outsider: with that entry, the proof
+    that it is in the journal, a signed checkpoint and the public key. Raises Trouble."""
+    checkpoint = journal.last_checkpoint(seq + 1) or sign_checkpoint(at=now)
     if checkpoint is None:
         raise Trouble("the journal has no checkpoint that covers this evidence", "Run forestall doctor.")
-    entry = bytes(Entry.objects.values_list("body", flat=True).get(seq=row.journal_seq))
+    entry = bytes(Entry.objects.values_list("body", flat=True).get(seq=seq))
     return document(
         bundle=bundle,
         entry=entry.decode(),
-        seq=row.journal_seq,
-        proof=journal.inclusion(row.journal_seq, checkpoint.size),
+        seq=seq,
+        proof=journal.inclusion(seq, checkpoint.size),
         checkpoint=checkpoint.note,
         public_key=installation_signer().public_key,
     )

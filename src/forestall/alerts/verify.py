@@ -17,6 +17,8 @@ from typing import Any
 from forestall.journal import merkle, seal
 
 FORMAT = "forestall/evidence 1"
+PROOF_FORMAT = "forestall/proof-of-backup 1"
+SEALED = ("evidence.sealed", "backup.proof_sealed")  # kinds of journal entries
 EXPORT_FORMAT = "forestall/evidence-export 1"
 EXPORT_MAX_BYTES = 64 << 20
 PARTS = frozenset({"about", "bundle", "checkpoint", "entry", "format", "proof", "public_key", "seq"})
@@ -133,7 +135,7 @@ def _check_entry(parts: dict[str, Any]) -> str:
         kind, seq = entry["kind"], entry["seq"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _Wrong(f"the journal entry cannot be read ({error})") from error
-    if kind != "evidence.sealed" or seq != parts["seq"]:
+    if kind not in SEALED or seq != parts["seq"]:
         raise _Wrong("the journal entry is not the one that sealed this bundle")
     if digest != sealed:
         raise _Wrong(f"the bundle's SHA-256 is {digest}, the journal says {sealed}")
@@ -168,6 +170,8 @@ def _base64(text: object, what: str) -> bytes:
 
 def _about(bundle: dict[str, Any], public_key: bytes) -> str:
     try:
+        if bundle["format"] == PROOF_FORMAT:
+            return _about_proof(bundle, public_key)
         finding, asset = bundle["finding"], bundle["asset"]
         return (
             f"Evidence of {finding['rule']} on {asset['name']} of {bundle['client']['name']}, sealed at"
@@ -177,6 +181,17 @@ def _about(bundle: dict[str, Any], public_key: bytes) -> str:
         )
     except (KeyError, TypeError) as error:
         raise _Wrong(f"the bundle lacks {error}") from error
+
+
+def _about_proof(bundle: dict[str, Any], public_key: bytes) -> str:
+    plan, proof = bundle["plan"], bundle["proof"]
+    outcome = "held" if proof["ok"] else "did not hold"
+    return (
+        f"A proof of the backup plan {plan['name']} on {bundle['asset']['name']} of"
+        f" {bundle['client']['name']} ({proof['work']}, {outcome}), sealed at {bundle['sealed_at']}. Check it"
+        f" with: forestall evidence verify FILE. It was signed with the key {seal.fingerprint(public_key)};"
+        f" compare it with the one that the provider published."
+    )
 
 
 def _written(parts: dict[str, Any]) -> bytes:
