@@ -174,7 +174,8 @@ class Judge:
     def observe_plan(
         self, plan: JudgedPlan, history: PlanHistory, *, now_ms: int
     ) -> tuple[list[Transition], PlanVerdict | None]:
-        """Judge a backup plan; what stands of it, and when to judge it again (None: its asset is not watched).
+        """Judge a backup plan; what stands of it, and when to judge it again (None: its asset is not
+        watched).
 
         Call it for every plan that something came of, and when `next_judging_ms` has passed.
         """

@@ -216,8 +216,8 @@ class Silence:
         return [self._say(one, rule, owner, place=place, at_ms=now_ms, was=State.SILENT, explained=False)]
 
     def silent_since(self, asset: int, now_ms: int) -> int | None:
-        """Since when an asset's own agent is silent by its rule, or was not heard for longer than one ever is;
-        None while it is heard, and while it was never heard since we began."""
+        """Since when an asset's own agent is silent by its rule, or was not heard for longer than one ever
+        is; None while it is heard, and while it was never heard since we began."""
         heard = self.heard_ms.get(asset)
         if heard is None or not self._is_quiet(asset, now_ms):
             return None

@@ -1,4 +1,5 @@
-"""Checks of what a run saved: is it empty, did it shrink, was it rewritten or encrypted, torn while being read?"""
+"""Checks of what a run saved: is it empty, did it shrink, was it rewritten or encrypted, torn while being
+read?"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ EVENTS_BACK = 60  # runs that are searched for a rewriting
 RANDOM = 7.5  # bits per byte: compressed or encrypted
 PLAINER = 0.5  # by how much less the usual entropy must be, for a rise to say something
 NEW_PART = 0.9
+COUNTING = ("restic", "borg", "borgmatic")  # their count of files is of the whole copy
+INCOMPLETE = 0.5
 RENAMED_LEAST = 0.05
 TORN_KINDS = re.compile(
     r"\.(db|db3|sqlite3?|mdb|accdb|ibd|frm|myd|myi|ldf|mdf|ndf|pst|ost|edb|dbf|fdb|gdb|nsf|vmdk|vhdx?|qcow2|vdi"
@@ -51,7 +54,8 @@ def copy_problem(facts: Facts, _: Settings) -> Found | None:
     usual = [one.size for one in facts.copies if not one.problem and one.size]
     before = f"; usually it has {say_bytes(median(usual))}" if len(usual) >= BASE_LEAST else ""
     return Found(
-        reason=f"{says}{say_copy(facts.plan.tool, copy)}{size} is no good copy: {short(copy.problem)}{before}",
+        reason=f"{says}{say_copy(facts.plan.tool, copy)}{size} is no good copy: "
+        f"{short(copy.problem)}{before}",
         began_ms=bad[0].at_ms,
         run=run.run if run else "",
         copy=copy.key,
@@ -71,7 +75,7 @@ def copy_empty(facts: Facts, _: Settings) -> Found | None:
     floor_size = 1 if plan.least_size is None else plan.least_size
     limits = (floor_files, floor_size)
     if not _below(run, limits):
-        return None
+        return _incomplete(facts, run)
     first = len(facts.made) - 1
     while first > 0 and _below(facts.made[first - 1], limits):
         first -= 1
@@ -86,7 +90,8 @@ def copy_empty(facts: Facts, _: Settings) -> Found | None:
     copy = f" {say_key(run.copy)}" if run.copy else ""
     count = f"; {len(facts.made) - first} of them in a row" if first < len(facts.made) - 1 else ""
     return Found(
-        reason=f"the job says {run.said}, and the {word}{copy} of {say_time(end_of(run))} holds {held}{floor}{usual}"
+        reason=f"the job says {run.said}, and the {word}{copy} of {say_time(end_of(run))} holds "
+        f"{held}{floor}{usual}"
         f"{count}",
         began_ms=since,
         run=run.run,
@@ -94,6 +99,27 @@ def copy_empty(facts: Facts, _: Settings) -> Found | None:
         since_run_ms=since,
         numbers={"files_count": float(run.files or 0), "size_bytes": float(run.size or 0)},
         evidence=[say_run(one) for one in facts.made[max(0, first - 1) :][-4:]],
+    )
+
+
+def _incomplete(facts: Facts, run: RunReport) -> Found | None:
+    """The manifest taken at the source holds far more files than the copy that was made of it."""
+    manifest = run.manifest
+    if manifest is None or run.files is None or facts.plan.tool not in COUNTING or manifest.files < 20:
+        return None
+    if run.files >= INCOMPLETE * (manifest.files - manifest.moving):
+        return None
+    return Found(
+        reason=f"the job says {run.said}, and {copy_word(facts.plan.tool)} {say_key(run.copy)} of "
+        f"{say_time(end_of(run))} "
+        f"holds {say_files(run.files)}, while {say_files(manifest.files)} were at the source: most "
+        f"are not in the copy",
+        began_ms=end_of(run),
+        run=run.run,
+        copy=run.copy,
+        since_run_ms=end_of(run),
+        numbers={"files_count": float(run.files), "source_count": float(manifest.files)},
+        evidence=[say_run(run), f"manifest {manifest.root[:8]}: {say_files(manifest.files)}"],
     )
 
 
@@ -138,14 +164,20 @@ def _shrunk(facts: Facts, runs: Sequence[RunReport], fall: Fall, *, name: str) -
     say = say_files if name == "files" else say_bytes
     run, at = runs[-1], runs[fall.first]
     share = fall.now / fall.usual
-    reason = f"the run of {say_time(end_of(run))} saved {say(fall.now)}, usually {say(fall.usual)} ({say_share(share)})"
+    reason = (
+        f"the run of {say_time(end_of(run))} saved {say(fall.now)}, usually {say(fall.usual)} "
+        f"({say_share(share)})"
+    )
     before = runs[fall.first - 1].files if fall.first else None
     removed = at.files_removed
     if removed is None and before is not None and at.files is not None and at.files_new is not None:
         removed = before + at.files_new - at.files
     if removed and before:
         ratio = say_share(min(1.0, removed / before))
-        reason += f"; the run of {say_time(end_of(at))} removed {say_number(removed)} of {say_files(before)} ({ratio})"
+        reason += (
+            f"; the run of {say_time(end_of(at))} removed {say_number(removed)} of "
+            f"{say_files(before)} ({ratio})"
+        )
     elif fall.first < len(runs) - 1:
         reason += f", since the run of {say_time(end_of(at))}"
     if run.by != "repository":
@@ -283,7 +315,8 @@ def entropy_up(facts: Facts, settings: Settings) -> Found | None:
     if not touched or least < RANDOM or least - high < PLAINER:
         return None
     return Found(
-        reason=f"in the last {count} runs what was changed looks like noise (at least {least:.1f} bits a byte, before "
+        reason=f"in the last {count} runs what was changed looks like noise (at least {least:.1f} "
+        f"bits a byte, before "
         f"at most {high:.1f}): files are being encrypted or compressed little by little",
         began_ms=end_of(recent[0]),
         run=recent[-1].run,
@@ -295,8 +328,9 @@ def entropy_up(facts: Facts, settings: Settings) -> Found | None:
 def torn(facts: Facts, settings: Settings) -> Found | None:
     """Files changed while they were read, so the copy of them is of no one moment. Fault 4.
 
-    `times` 1: any file but logs and the like; more: a file of a database or the like at once, another one when
-    it moved in so many of the newest three runs."""
+    `times` 1: any file but logs and the like; more: a file of a database or the like at once, another one
+    when it moved in so many of the newest three runs.
+    """
     run = facts.last_made
     if run is None or run.manifest is None or not run.manifest.moving:
         return None
@@ -314,7 +348,8 @@ def torn(facts: Facts, settings: Settings) -> Found | None:
     named = listed(moved) or say_files(unnamed)
     word = copy_word(facts.plan.tool)
     return Found(
-        reason=f"{named} changed while the run of {say_time(end_of(run))} read it, so {word} {say_key(run.copy)} may "
+        reason=f"{named} changed while the run of {say_time(end_of(run))} read it, so {word} "
+        f"{say_key(run.copy)} may "
         "hold half of one state and half of another: a snapshot of the volume or a dump is needed".replace(
             "  ", " "
         ),

@@ -1,8 +1,9 @@
-"""Checks of the copies in a repository: those that runs reported are there, and none is gone or a stranger's."""
+"""Checks of the copies in a repository: those that runs reported are there, and none is gone or a
+stranger's."""
 
 from collections.abc import Mapping, Sequence
 
-from forestall.judge.backups.facts import GOOD, NEAR_MS, Facts, Found, begin_of, end_of
+from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of, is_good
 from forestall.judge.backups.retention import kept
 from forestall.judge.backups.words import copy_word, listed, say_ago, say_copy, say_key, say_run, say_time
 from forestall.kernel.backups import RepositoryReport, RunReport, same_copy
@@ -16,7 +17,7 @@ def copy_not_there(facts: Facts, _: Settings) -> Found | None:
     look = facts.opened
     if look is None or look is not facts.look:
         return None
-    told = [one for one in facts.runs if one.by != "repository" and one.said in GOOD]
+    told = [one for one in facts.runs if one.by != "repository" and is_good(one)]
     seen = [one for one in told if end_of(one) < look.at_ms - NEAR_MS]
     if not seen:
         return None
@@ -35,7 +36,8 @@ def copy_not_there(facts: Facts, _: Settings) -> Found | None:
     named = f" {say_key(last.copy)}" if last.copy else ""
     age = f", {say_ago(newest.at_ms, facts.now_ms)}" if newest else ""
     return Found(
-        reason=f"the job says success{count}, the newest {say_time(end_of(last))}, and the repository, looked at "
+        reason=f"the job says success{count}, the newest {say_time(end_of(last))}, and the "
+        f"repository, looked at "
         f"{say_time(look.at_ms)}, shows no new {word}{named}: {shows}{age}",
         began_ms=end_of(seen[first]),
         run=last.run,
@@ -63,7 +65,7 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
     oldest = facts.copies[0].at_ms if look.copies_total > len(look.copies) and facts.copies else 0
     made = [
         one for one in facts.runs
-        if one.copy and one.said in GOOD and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
+        if one.copy and is_good(one) and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
     ]  # fmt: skip
     gone = [one for one in made if facts.index.find(one.copy) is None]
     was_there = [one for one in gone if one.by == "repository" or _seen_since(facts, one)]
@@ -132,7 +134,8 @@ def _say_vanished(facts: Facts, look: RepositoryReport, lost: Sequence[RunReport
     )
     proof = "; the last one that a restore has proved is among them" if lost_proof else ""
     return Found(
-        reason=f"{len(lost)} {word}s are gone from the repository {why}: {named}{more}; somebody or another program "
+        reason=f"{len(lost)} {word}s are gone from the repository {why}: {named}{more}; somebody or "
+        f"another program "
         f"has deleted them{proof}",
         began_ms=look.at_ms,
         numbers={"gone_count": float(len(lost)), "left_count": float(look.copies_total)},
@@ -142,15 +145,16 @@ def _say_vanished(facts: Facts, look: RepositoryReport, lost: Sequence[RunReport
 
 
 def destination_changed(facts: Facts, settings: Settings) -> Found | None:
-    """The repository lies on another file system than before, and its copies are not there: a drive that is not
-    mounted, while the job writes into the folder under it."""
+    """The repository is another one, or lies on another file system, and the copies are not there: a drive
+    that is not mounted while the job writes into the folder under it, or a repository that was made anew."""
     look = facts.opened
-    if look is None or not look.mount:
+    if look is None:
         return None
     before = [
-        one for one in facts.looks
-        if one.opened and one.mount and one.mount != look.mount and one.at_ms >= facts.plan.accepted_ms
-    ]  # fmt: skip
+        one
+        for one in facts.looks
+        if one.opened and one.at_ms >= facts.plan.accepted_ms and (_moved(one, look) or _anew(one, look))
+    ]
     if not before:
         return None
     old = before[-1]
@@ -159,17 +163,36 @@ def destination_changed(facts: Facts, settings: Settings) -> Found | None:
     word = copy_word(facts.plan.tool)
     first = next((one for one in facts.looks if one.opened and one.at_ms > old.at_ms), look)
     free = f", {say_bytes(look.free)} free" if look.free is not None else ""
+    if _moved(old, look):
+        where = f"the repository lies on {look.mount} since {say_time(first.at_ms)}, before on {old.mount}"
+        why = "the drive with the copies is not mounted, and the job writes beside it"
+    else:
+        where = (
+            f"since {say_time(first.at_ms)} another repository is at its place "
+            f"({look.settings['id'][:8]}, before "
+        )
+        where += f"{old.settings['id'][:8]})"
+        why = "it was made anew, and what was in the old one is gone or elsewhere"
     return Found(
-        reason=f"the repository lies on {look.mount} since {say_time(first.at_ms)}, before on {old.mount}, and holds "
-        f"{look.copies_total} {word}s instead of {old.copies_total}{free}: the drive with the copies is not mounted, "
-        "and the job writes beside it",
+        reason=f"{where}, and holds {look.copies_total} {word}s instead of {old.copies_total}{free}: {why}",
         began_ms=first.at_ms,
         since_run_ms=first.at_ms,
         numbers={"now_count": float(look.copies_total), "before_count": float(old.copies_total)},
         evidence=[
-            f"look of {say_time(one.at_ms)}: {one.mount}, {one.copies_total} {word}s" for one in (old, look)
+            f"look of {say_time(one.at_ms)}: {one.mount} {one.settings.get('id', '')}, "
+            f"{one.copies_total} {word}s"
+            for one in (old, look)
         ],
     )
+
+
+def _moved(old: RepositoryReport, look: RepositoryReport) -> bool:
+    return bool(old.mount and look.mount) and old.mount != look.mount
+
+
+def _anew(old: RepositoryReport, look: RepositoryReport) -> bool:
+    one, other = old.settings.get("id", ""), look.settings.get("id", "")
+    return bool(one and other) and one != other
 
 
 def other_host(facts: Facts, _: Settings) -> Found | None:
@@ -184,7 +207,8 @@ def other_host(facts: Facts, _: Settings) -> Found | None:
     if usual == newest.host or len(same) > 2:
         return None
     return Found(
-        reason=f"{say_copy(facts.plan.tool, newest)} was made on {newest.host}, those before on {usual}: another machine "
+        reason=f"{say_copy(facts.plan.tool, newest)} was made on {newest.host}, those before on "
+        f"{usual}: another machine "
         "writes into this repository, or it was renamed",
         began_ms=(same[0] if same else newest).at_ms,
         copy=newest.key,

@@ -61,11 +61,11 @@ class Facts:
         self.copies: list[CopySeen] = sorted(self.opened.copies, key=lambda c: c.at_ms) if self.opened else []
         self.index = CopyIndex(self.copies)
         merged = put_together(history.runs)
-        self.ended = sorted((one for one in merged if one.said != "running"), key=end_of)
+        self.ended = ended_of(merged, now_ms)
         self.running = _still_running(merged, self.ended)
         accepted = plan.accepted_ms
         self.runs = [one for one in self.ended if end_of(one) >= accepted] if accepted else self.ended
-        self.made = [one for one in self.runs if one.said in GOOD or (one.said == "failed" and one.copy)]
+        self.made = [one for one in self.runs if is_good(one) or (one.said == "failed" and one.copy)]
         self.newest = self.runs[-1] if self.runs else None
         self.last_made = self.made[-1] if self.made else None
         self.grace_ms = plan.grace_ms or max(int(plan.rpo_ms * GRACE_SHARE), GRACE_LEAST_MS)
@@ -85,7 +85,7 @@ class Facts:
 
     def last_good_ms(self) -> int | None:
         """When the newest run that made a copy ended, or the newest copy was made."""
-        found = [end_of(one) for one in self.ended[::-1] if one.said in GOOD][:1]
+        found = [end_of(one) for one in reversed(self.ended) if is_good(one)][:1]
         horizon = self.opened.at_ms + NEAR_MS if self.opened else 0
         found += [one.at_ms for one in self.copies[::-1] if one.at_ms <= horizon and not one.problem][:1]
         return max(found, default=None)
@@ -95,7 +95,7 @@ class Facts:
         spans = [
             one.ended_ms - one.began_ms
             for one in (self.ended if runs is None else runs)
-            if one.began_ms is not None and one.ended_ms is not None and one.said in GOOD
+            if one.began_ms is not None and one.ended_ms is not None and is_good(one)
         ]
         return max(spans) if len(spans) >= BASE_LEAST else None
 
@@ -127,6 +127,17 @@ class CopyIndex:
 def is_digest(key: str) -> bool:
     """Whether a key is hexadecimal: only such keys are ever shortened."""
     return len(key) >= SHORT_KEY and HEX.issuperset(key)
+
+
+def is_good(run: RunReport) -> bool:
+    """Whether a run says that it made a copy, or its copy was found. A warning is good only for that."""
+    return run.said in GOOD or (run.said == "unknown" and run.by == "repository" and bool(run.copy))
+
+
+def ended_of(merged: Sequence[RunReport], now_ms: int) -> list[RunReport]:
+    """Those that ended, oldest first. A copy that is dated in the future says nothing of when a run ended."""
+    ended = [one for one in merged if one.said != "running" and end_of(one) <= now_ms + NEAR_MS]
+    return sorted(ended, key=end_of)
 
 
 def end_of(run: RunReport) -> int:

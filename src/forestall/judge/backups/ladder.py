@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from forestall.judge.backups.facts import GOOD, GRACE_LEAST_MS, GRACE_SHARE, end_of, put_together
+from forestall.judge.backups.facts import GRACE_LEAST_MS, GRACE_SHARE, end_of, ended_of, is_good, put_together
 from forestall.judge.backups.proving import Standing, cadence_of, due_ms, grace_of, standing
 from forestall.judge.backups.values import LEVEL_NAMES, JudgedPlan, Ladder, PlanHistory, Rung, Status
 from forestall.judge.backups.words import copy_word, say_ago, say_files, say_key, say_ms, say_time, short
@@ -23,7 +23,7 @@ def ladder(
     """The ladder at `now_ms`. `implausible`: runs that are no proof of level 1, with why (of `judge_plan`;
     None: each successful run counts). `ended`: the runs put together, where they are already."""
     if ended is None:
-        ended = sorted((one for one in put_together(history.runs) if one.said != "running"), key=end_of)
+        ended = ended_of(put_together(history.runs), now_ms)
     bad = implausible or {}
     rungs = [_happened(plan, ended, now_ms), _plausible(plan, ended, bad, now_ms=now_ms)]
     damage = _damage(plan, history)
@@ -53,7 +53,7 @@ def _run_due(plan: JudgedPlan, at_ms: int | None) -> tuple[int, int]:
 
 
 def _happened(plan: JudgedPlan, ended: list[RunReport], now_ms: int) -> Rung:
-    good = next((one for one in reversed(ended) if one.said in (*GOOD, "unknown")), None)
+    good = next((one for one in reversed(ended) if is_good(one) or one.said == "unknown"), None)
     at = end_of(good) if good else None
     due, late = _run_due(plan, at)
     if good is None or at is None:
@@ -78,7 +78,10 @@ def _made(plan: JudgedPlan, run: RunReport) -> str:
 
 
 def _plausible(plan: JudgedPlan, ended: list[RunReport], bad: Mapping[str, str], *, now_ms: int) -> Rung:
-    good = next((one for one in reversed(ended) if one.said == "success" and one.run not in bad), None)
+    good = next(
+        (one for one in reversed(ended) if one.said != "warning" and is_good(one) and one.run not in bad),
+        None,
+    )
     at = end_of(good) if good else None
     due, late = _run_due(plan, at)
     wrong = ""
@@ -94,7 +97,10 @@ def _plausible(plan: JudgedPlan, ended: list[RunReport], bad: Mapping[str, str],
                     overdue=overdue)  # fmt: skip
     said = f"the run of {say_time(at)} saved {_made(plan, good)} from the expected sources, as usual"
     if wrong:
-        said = f"the run of {say_time(end_of(ended[-1]))} is not plausible: {wrong}; the last that was, {say_time(at)}"
+        said = (
+            f"the run of {say_time(end_of(ended[-1]))} is not plausible: {wrong}; the last that "
+            f"was, {say_time(at)}"
+        )
     status: Status = "failed" if wrong else "late" if overdue else "proved"
     return Rung(level=1, name=LEVEL_NAMES[1], status=status, said=said, at_ms=at, copy=good.copy, due_ms=due,
                 overdue=overdue)  # fmt: skip

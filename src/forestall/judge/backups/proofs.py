@@ -1,4 +1,5 @@
-"""Checks of proofs: an attempt that failed or was skipped, a level that is overdue, agreed times that are missed."""
+"""Checks of proofs: an attempt that failed or was skipped, a level that is overdue, agreed times that are
+missed."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,8 +27,10 @@ AWAY_WORDS = re.compile(
     r"connection (refused|reset|timed out)|no route to host|cannot be reached|timed out", re.IGNORECASE
 )
 DAMAGE_WORDS = re.compile(
-    r"integrity error|data integrity|checksum (mismatch|error)|does not match (id|hash)|ciphertext verification failed"
-    r"|corrupt|damaged|missing (pack|chunk|segment)|pack .{0,80}(not found|invalid|mismatch)|hash mismatch|bad checksum",
+    r"integrity error|data integrity|checksum (mismatch|error)|does not match (id|hash)|ciphertext "
+    r"verification failed"
+    r"|corrupt|damaged|missing (pack|chunk|segment)|pack .{0,80}(not found|invalid|mismatch)|hash "
+    r"mismatch|bad checksum",
     re.IGNORECASE,
 )
 
@@ -113,7 +116,8 @@ def never_proved(facts: Facts, settings: Settings) -> Found | None:
     if facts.now_ms <= due:
         return None
     return Found(
-        reason=f"no restore of it was ever proved in {say_ms(facts.now_ms - plan.started_ms)}, and no drill is planned",
+        reason=f"no restore of it was ever proved in {say_ms(facts.now_ms - plan.started_ms)}, and "
+        f"no drill is planned",
         began_ms=due,
         numbers={"age_s": (facts.now_ms - plan.started_ms) / 1000},
     )
@@ -140,7 +144,8 @@ def repository_damaged(facts: Facts, _: Settings) -> Found | None:
         ]
         rests = f"; the last restore was proved before, {say_time(older[-1].ended_ms)}" if older else ""
         return Found(
-            reason=f"the repository is damaged: {NAMES[level]}{part} of {say_time(proof.ended_ms)} found {wrong}{rests}",
+            reason=f"the repository is damaged: {NAMES[level]}{part} of {say_time(proof.ended_ms)} "
+            f"found {wrong}{rests}",
             began_ms=proof.ended_ms,
             numbers={"level": float(level)},
             evidence=evidence_of(proof),
@@ -149,7 +154,8 @@ def repository_damaged(facts: Facts, _: Settings) -> Found | None:
     if run is not None and run.said in ("failed", "warning") and DAMAGE_WORDS.search(said_by(run)):
         said = next((one for one in said_by(run).splitlines() if DAMAGE_WORDS.search(one)), run.reason)
         return Found(
-            reason=f"the repository is damaged: the run of {say_time(end_of(run))} says: {short(said)} (no {word} that "
+            reason=f"the repository is damaged: the run of {say_time(end_of(run))} says: "
+            f"{short(said)} (no {word} that "
             "needs it can be trusted)",
             began_ms=end_of(run),
             run=run.run,
@@ -179,8 +185,10 @@ def proof_stale(facts: Facts, settings: Settings) -> Found | None:
             continue
         word = copy_word(facts.plan.tool)
         return Found(
-            reason=f"{NAMES[level]} of {say_time(proof.ended_ms)} restored {word} {say_key(proof.copy)}, which was "
-            f"{say_ms(proof.began_ms - proof.copy_at_ms)} old then; {len(newer)} newer ones were never restored",
+            reason=f"{NAMES[level]} of {say_time(proof.ended_ms)} restored {word} "
+            f"{say_key(proof.copy)}, which was "
+            f"{say_ms(proof.began_ms - proof.copy_at_ms)} old then; {len(newer)} newer ones were "
+            f"never restored",
             began_ms=proof.ended_ms,
             copy=proof.copy,
             numbers={"age_s": (proof.began_ms - proof.copy_at_ms) / 1000},
@@ -216,7 +224,8 @@ def objective_missed(facts: Facts, _: Settings) -> Found | None:
 def evidence_of(proof: ProofReport) -> list[str]:
     """A proof as evidence."""
     lines = [
-        f"{proof.work} {proof.proof} of {say_time(proof.ended_ms)}: {'ok' if proof.ok else 'not ok'}, {proof.reason}"
+        f"{proof.work} {proof.proof} of {say_time(proof.ended_ms)}: "
+        f"{'ok' if proof.ok else 'not ok'}, {proof.reason}"
     ]
     lines += [f"{one.name}: {'ok' if one.ok else 'not ok'}, {one.said}" for one in proof.checks[:20]]
     lines += [f"{one.path}: {one.what}" for one in proof.mismatches[:20]]

@@ -61,8 +61,8 @@ def _sliced(tried: Sequence[ProofReport], history: PlanHistory) -> Standing:
 
 
 def why_no_proof(proof: ProofReport, runs: Sequence[RunReport]) -> str:
-    """Why an attempt is no proof, "" when it is one. What it says of itself is not taken on trust: nothing that
-    was compared with nothing, or with another manifest than the source's, is equal."""
+    """Why an attempt is no proof, "" when it is one. What it says of itself is not taken on trust: nothing
+    that was compared with nothing, or with another manifest than the source's, is equal."""
     if proof.skipped:
         return f"it was skipped, which counts as failed: {short(proof.reason)}"
     if proof.mismatches_total or proof.mismatches:
@@ -95,7 +95,8 @@ def _hollow(proof: ProofReport, runs: Sequence[RunReport]) -> str:
         if run.copy and run.manifest is not None and same_copy(run.copy, proof.copy):
             if run.manifest.root != proof.manifest.root:
                 return (
-                    f"it was compared with another manifest ({proof.manifest.root[:8]}) than the one taken at the "
+                    f"it was compared with another manifest ({proof.manifest.root[:8]}) than the "
+                    f"one taken at the "
                     f"source when the copy was made ({run.manifest.root[:8]})"
                 )
             return ""

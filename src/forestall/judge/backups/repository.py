@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from forestall.judge.backups.facts import GOOD, NEAR_MS, Facts, Found, begin_of, end_of
+from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of, is_good
 from forestall.judge.backups.runs import KEY_WORDS, LOCK_WORDS, _tail, _trailing, said_by
 from forestall.judge.backups.values import HOUR_MS
 from forestall.judge.backups.words import (
@@ -43,7 +43,8 @@ def key_refused(facts: Facts, _: Settings) -> Found | None:
                 "; the job still says success, so it uses another key than the one that is kept for a restore"
             )
         return Found(
-            reason=f"the repository refuses the key since {say_time(began)}: {short(look.reason)}{good}{runs}",
+            reason=f"the repository refuses the key since {say_time(began)}: "
+            f"{short(look.reason)}{good}{runs}",
             began_ms=began,
             evidence=[look.reason, *([say_run(run)] if run else [])],
         )
@@ -118,7 +119,7 @@ def lock_old(facts: Facts, settings: Settings) -> Found | None:
     if failed is not None:
         parts.append(f"the run of {say_time(end_of(failed))} failed: {short(failed.reason)}")
     goes_on = ""
-    if stale and run is not None and run.said in GOOD and end_of(run) > began:
+    if stale and run is not None and is_good(run) and end_of(run) > began:
         goes_on = "; backups go on, while pruning and checking wait for it or fail"
     return Found(
         reason=f"the repository is locked, and no run that is known holds it: {listed(parts)}{goes_on}",
@@ -152,15 +153,17 @@ def clock_wrong(facts: Facts, settings: Settings) -> Found | None:
         worst = ahead[-1]
         word = copy_word(facts.plan.tool)
         return Found(
-            reason=f"{say_copy(facts.plan.tool, worst)} is dated {say_ms(worst.at_ms - look.at_ms)} in the future: it "
-            f"counts as the latest {word} until then, whatever is newer, and pruning keeps it instead of good ones",
+            reason=f"{say_copy(facts.plan.tool, worst)} is dated {say_ms(worst.at_ms - look.at_ms)} "
+            f"in the future: it "
+            f"counts as the latest {word} until then, whatever is newer, and pruning keeps it "
+            f"instead of good ones",
             began_ms=_seen_first(facts, ahead[0]),
             copy=worst.key,
             numbers={"ahead_s": (worst.at_ms - look.at_ms) / 1000, "ahead_count": float(len(ahead))},
             evidence=[say_copy(facts.plan.tool, one) for one in ahead[:5]]
             + [f"looked at {say_time(look.at_ms)}"],
         )
-    run = next((one for one in reversed(facts.runs) if one.said in GOOD), None)
+    run = next((one for one in reversed(facts.runs) if is_good(one)), None)
     if run is None:
         return None
     copy = facts.index.find(run.copy) if run.copy else None
@@ -185,7 +188,8 @@ def _skewed(facts: Facts, run: RunReport, copy: CopySeen | None, most: float) ->
     name = say_copy(facts.plan.tool, copy) if copy else f"{copy_word(facts.plan.tool)} {say_key(run.copy)}"
     way = "ahead" if off > 0 else "behind"
     return Found(
-        reason=f"{name} is dated {say_ms(abs(off))} {way}: {said}; a clock is wrong, and with it what is newest and "
+        reason=f"{name} is dated {say_ms(abs(off))} {way}: {said}; a clock is wrong, and with it "
+        f"what is newest and "
         "what is pruned",
         began_ms=end_of(run),
         run=run.run,
@@ -242,7 +246,8 @@ def retention_changed(facts: Facts, _: Settings) -> Found | None:
         if not before or not _less(now, before[-1].settings[name]):
             continue
         return Found(
-            reason=f"{name} was {before[-1].settings[name]} until {say_time(before[-1].at_ms)} and is now {now}: "
+            reason=f"{name} was {before[-1].settings[name]} until {say_time(before[-1].at_ms)} and "
+            f"is now {now}: "
             "older copies are pruned earlier than was agreed",
             began_ms=look.at_ms if len(facts.looks) < 2 else before[-1].at_ms,
             evidence=[f"{key}: {value}" for key, value in sorted(look.settings.items())],

@@ -65,9 +65,9 @@ def days_until_gone(
     zone: str,
     now_ms: int,
 ) -> tuple[float | None, int]:
-    """When the last good copy is pruned if things go on as now, in days from now (0: at the next pruning; None:
-    not within AHEAD_MS), and how many good ones the next pruning leaves. `goes_on`: runs go on making bad
-    copies every `every_ms`; otherwise only time passes."""
+    """When the last good copy is pruned if things go on as now, in days from now (0: at the next pruning;
+    None: not within AHEAD_MS), and how many good ones the next pruning leaves. `goes_on`: runs go on
+    making bad copies every `every_ms`; otherwise only time passes."""
     good, others = list(good_ms), list(bad_ms)
     after_next = len(good)
     if not keeps_anything(keep):

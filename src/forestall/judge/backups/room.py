@@ -106,7 +106,8 @@ def room_full(facts: Facts, settings: Settings) -> Found | None:
             hangs = f"; a run hangs for {say_ms(lasted)}"
     usual = f", and a run adds up to {say_bytes(high)}" if high else ""
     return Found(
-        reason=f"the place of the repository is full: {say_bytes(look.free)} of {say_bytes(room)} are free{usual}{hangs}",
+        reason=f"the place of the repository is full: {say_bytes(look.free)} of {say_bytes(room)} "
+        f"are free{usual}{hangs}",
         began_ms=look.at_ms,
         numbers={"free_bytes": float(look.free), "needed_bytes": float(need)},
         evidence=[
@@ -127,7 +128,8 @@ def last_good_pruned(facts: Facts, settings: Settings) -> Found | None:
     numbers = {"good_count": float(len(good)), "days_left": days if days is not None else -1.0}
     if not good:
         return Found(
-            reason=f"no good copy is left: all {total} {word}s in the repository were made since {say_time(since)}, when "
+            reason=f"no good copy is left: all {total} {word}s in the repository were made since "
+            f"{say_time(since)}, when "
             "runs stopped being good",
             began_ms=began,
             numbers=numbers,
@@ -140,7 +142,8 @@ def last_good_pruned(facts: Facts, settings: Settings) -> Found | None:
     when = f"in {say_ms(days * DAY_MS)}" if days else "at the next pruning"
     return Found(
         reason=f"{when} the last good copy is pruned: {len(good)} of {total} {word}s are good, the newest is "
-        f"{say_copy(facts.plan.tool, good[-1])}, and runs have not been good since {say_time(since)}: stop the pruning",
+        f"{say_copy(facts.plan.tool, good[-1])}, and runs have not been good since "
+        f"{say_time(since)}: stop the pruning",
         began_ms=began,
         copy=good[-1].key,
         numbers=numbers,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from statistics import median
 
-from forestall.judge.backups.facts import GOOD, Facts, Found, begin_of, end_of
+from forestall.judge.backups.facts import Facts, Found, begin_of, end_of, is_good
 from forestall.judge.backups.retention import zone_of
 from forestall.judge.backups.values import DAY_MS, HOUR_MS
 from forestall.judge.backups.words import copy_word, say_ago, say_copy, say_ms, say_run, say_time, short
@@ -19,8 +19,10 @@ REGULAR_MIN = 60
 NEARLY = 0.8
 UNREPORTED_BASE = 5
 KEY_WORDS = re.compile(
-    r"wrong password|no key found|passphrase supplied.{0,80}incorrect|incorrect passphrase|invalid (password|key)"
-    r"|password authentication failed|access denied for user|permission denied \(publickey|decrypt.{0,30}failed"
+    r"wrong password|no key found|passphrase supplied.{0,80}incorrect|incorrect passphrase|invalid "
+    r"(password|key)"
+    r"|password authentication failed|access denied for user|permission denied "
+    r"\(publickey|decrypt.{0,30}failed"
     r"|ciphertext verification failed|passphrase.{0,40}(wrong|refused)|password.{0,20}(refused|incorrect)",
     re.IGNORECASE,
 )
@@ -61,7 +63,10 @@ def run_overdue(facts: Facts, settings: Settings) -> Found | None:
     explained = silent is not None and silent < due
     expected = f"one is expected every {say_ms(plan.rpo_ms)}, with {say_ms(facts.grace_ms)} of grace"
     if last is None:
-        reason = f"no run was ever seen since {say_time(plan.started_ms)}, {say_ago(began, facts.now_ms)}; {expected}"
+        reason = (
+            f"no run was ever seen since {say_time(plan.started_ms)}, "
+            f"{say_ago(began, facts.now_ms)}; {expected}"
+        )
     else:
         reason = f"no good run since {say_time(last)}, {say_ago(last, facts.now_ms)}; {expected}"
     if explained and silent is not None:
@@ -82,12 +87,18 @@ def _where_it_stands(facts: Facts, began: int) -> str:
     said = ""
     if facts.opened is not None and facts.opened.at_ms > began and facts.copies:
         newest = say_copy(facts.plan.tool, facts.copies[-1])
-        said = f"; the repository, looked at {say_time(facts.opened.at_ms)}, shows no newer copy: {newest} is the newest"
+        said = (
+            f"; the repository, looked at {say_time(facts.opened.at_ms)}, shows no newer copy: "
+            f"{newest} is the newest"
+        )
     if facts.running is not None:
         return said + f"; a run that began {say_time(begin_of(facts.running))} has not ended"
     watched = facts.plan.collector or "its machine"
     if any(one.by == "job" for one in facts.ended[-10:]):
-        said += f"; {watched} is heard and nothing started the job: its timer or the job itself is gone or disabled"
+        said += (
+            f"; {watched} is heard and nothing started the job: its timer or the job itself is "
+            f"gone or disabled"
+        )
     return said
 
 
@@ -144,7 +155,8 @@ def run_warning(facts: Facts, _: Settings) -> Found | None:
     times = f", {len(warned)} times in a row" if len(warned) > 1 else ""
     why = short(last.reason) or "it does not say why"
     return Found(
-        reason=f"the run of {say_time(end_of(last))} ended with warnings{code}{times}, which is no success: {why}",
+        reason=f"the run of {say_time(end_of(last))} ended with warnings{code}{times}, which is no "
+        f"success: {why}",
         began_ms=end_of(warned[0]),
         run=last.run,
         copy=last.copy,
@@ -171,7 +183,10 @@ def run_too_long(facts: Facts, settings: Settings) -> Found | None:
         if longest is not None
         else f"its RPO is {say_ms(facts.plan.rpo_ms)}"
     )
-    reason = f"a run that began {say_time(began)} goes on for {say_ms(lasted)} ({usual}, limit {say_ms(limit)}): it hangs"
+    reason = (
+        f"a run that began {say_time(began)} goes on for {say_ms(lasted)} ({usual}, limit "
+        f"{say_ms(limit)}): it hangs"
+    )
     free = facts.opened.free if facts.opened else None
     if free is not None and facts.opened is not None:
         reason += f"; {say_bytes(free)} are free where the repository lies"
@@ -191,7 +206,7 @@ def duration_growth(facts: Facts, settings: Settings) -> Found | None:
     spans = [
         (end_of(one), one.ended_ms - one.began_ms)
         for one in facts.runs[-(BASE + 5) :]
-        if one.began_ms is not None and one.ended_ms is not None and one.said in GOOD
+        if one.began_ms is not None and one.ended_ms is not None and is_good(one)
     ]
     if len(spans) < 12:
         return None
@@ -235,7 +250,8 @@ def schedule_moved(facts: Facts, settings: Settings) -> Found | None:
         return None
     old, new = (usual + first) % 1440, (now + first) % 1440
     return Found(
-        reason=f"the last 4 runs began about {_clock(new)}, before it was about {_clock(old)} ({facts.plan.zone}): "
+        reason=f"the last 4 runs began about {_clock(new)}, before it was about {_clock(old)} "
+        f"({facts.plan.zone}): "
         "its schedule was changed, or something holds it up",
         began_ms=begin_of(known[-4]),
         numbers={"moved_s": moved * 60.0},
@@ -250,7 +266,7 @@ def _clock(minutes: float) -> str:
 def no_longer_reported(facts: Facts, settings: Settings) -> Found | None:
     """Copies appear, and the job no longer says anything where it runs."""
     count = int(settings["runs"])
-    known = [one for one in facts.runs[-(count + BASE) :] if one.said in GOOD]
+    known = [one for one in facts.runs[-(count + BASE) :] if is_good(one)]
     recent, base = known[-count:], known[:-count]
     told = [one for one in base if one.by != "repository"]
     if len(recent) < count or any(one.by != "repository" for one in recent):
@@ -260,7 +276,8 @@ def no_longer_reported(facts: Facts, settings: Settings) -> Found | None:
     quiet = [one for one in known if end_of(one) > end_of(told[-1])]
     word = copy_word(facts.plan.tool)
     return Found(
-        reason=f"the repository shows {len(quiet)} new {word}s since {say_time(end_of(told[-1]))}, and the job has "
+        reason=f"the repository shows {len(quiet)} new {word}s since {say_time(end_of(told[-1]))}, "
+        f"and the job has "
         "reported none of them: it no longer runs through `forestall agent job`, or another job makes them",
         began_ms=end_of(quiet[0]),
         numbers={"unreported_count": float(len(quiet))},
@@ -297,7 +314,8 @@ def _versions_apart(facts: Facts) -> Found | None:
     if (_major(tool) or 0) >= (_major(server) or 0):
         return None
     return Found(
-        reason=f"the dump tool is version {tool} and the server {server}: an older tool leaves out what it does not know",
+        reason=f"the dump tool is version {tool} and the server {server}: an older tool leaves out "
+        f"what it does not know",
         began_ms=facts.opened.at_ms,
         numbers={"tool_version": float(_major(tool) or 0), "server_version": float(_major(server) or 0)},
     )

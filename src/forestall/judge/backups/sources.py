@@ -121,9 +121,8 @@ def source_missing(facts: Facts, _: Settings) -> Found | None:
     since = _since_gone(facts, missing)
     said = _what_the_job_says(facts)
     return Found(
-        reason=f"{len(missing)} of {max(len(found.expected), len(missing))} sources is missing: {listed(parts)}{said}{saved}".replace(
-            "1 sources is", "1 sources is"
-        ),
+        reason=f"{len(missing)} of {max(len(found.expected), len(missing))} sources is missing: "
+        f"{listed(parts)}{said}{saved}".replace("1 sources is", "1 sources is"),
         began_ms=since,
         run=found.run.run if found.run else "",
         copy=found.copy.key if found.copy else "",
@@ -142,7 +141,8 @@ def source_changed(facts: Facts, _: Settings) -> Found | None:
     since = _since_gone(facts, missing)
     what = "another database or path" if not missing[0].startswith(("/", "\\")) else "another path"
     return Found(
-        reason=f"the newest run saves {listed(found.instead)} instead of {listed(missing)}: the source was renamed, or "
+        reason=f"the newest run saves {listed(found.instead)} instead of {listed(missing)}: the "
+        f"source was renamed, or "
         f"the job points at {what}{_what_the_job_says(facts)}; {_saved(facts, found)}",
         began_ms=since,
         run=found.run.run if found.run else "",
@@ -206,7 +206,10 @@ def say_source(one: SourceSeen) -> str:
     if not one.there:
         return f"source {one.path}: not there {one.problem}".rstrip()
     held = say_files(one.entries) if one.entries is not None else "files not counted"
-    return f"source {one.path}: {held}, on {one.mount or 'an unknown file system'}{' (mount point)' if one.is_mount else ''}"
+    return (
+        f"source {one.path}: {held}, on "
+        f"{one.mount or 'an unknown file system'}{' (mount point)' if one.is_mount else ''}"
+    )
 
 
 def source_empty(facts: Facts, settings: Settings) -> Found | None:
@@ -269,7 +272,8 @@ def _empty(
     old = next((one for other, one, _ in reversed(past) if end_of(other) < since), None)
     if old is not None and (old.mount != seen.mount or old.is_mount != seen.is_mount):
         reason += (
-            f"; its volume is not mounted: it was {old.mount or 'a file system'} until {say_time(since)} and is now "
+            f"; its volume is not mounted: it was {old.mount or 'a file system'} until "
+            f"{say_time(since)} and is now "
             f"a folder of {seen.mount or 'another file system'}"
         )
     made = facts.last_made
