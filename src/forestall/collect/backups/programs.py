@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forestall.collect.backups.adapter import Beside, CannotProve, Ended, RunProgram
+from forestall.collect.backups.background import in_background
 
 if TYPE_CHECKING:
     import pwd
@@ -51,10 +52,18 @@ _versions: dict[tuple[str, int], str] = {}
 
 class Programs:
     """The `RunProgram` of one work. `scratch` becomes TMPDIR. `timeout_s`: of one program. `user`: whom a
-    program runs as when it is not told; None is whoever we are."""
+    program runs as when it is not told; None is whoever we are. `patience_s`: between SIGTERM and SIGKILL."""
 
-    def __init__(self, scratch: Path, *, timeout_s: float = 6 * 3600.0, user: str | None = None) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        timeout_s: float = 6 * 3600.0,
+        user: str | None = None,
+        patience_s: float = END_WITHIN_S,
+    ) -> None:
         self._scratch = scratch
+        self._patience_s = patience_s
         self._timeout_s = timeout_s
         self._user = user
 
@@ -82,7 +91,7 @@ class Programs:
                     await asyncio.gather(*reading, process.wait())
             except TimeoutError:
                 timed_out = True
-                await _end(process)
+                await _end(process, self._patience_s)
             finally:
                 for task in reading:
                     task.cancel()
@@ -106,7 +115,7 @@ class Programs:
             try:
                 yield Beside(process.pid, said.kept, lambda: process.returncode is None)
             finally:
-                await _end(process)
+                await _end(process, self._patience_s)
                 for task in reading:
                     task.cancel()
 
@@ -143,7 +152,7 @@ class Programs:
         try:
             yield process
         finally:
-            await _end(process)
+            await _end(process, self._patience_s)
 
 
 def checked(command: Sequence[str], *, path: str) -> list[str]:
@@ -205,12 +214,12 @@ def _low(user: str | None) -> list[str]:
     return words
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
     """End the process group, kindly first. What is left of the group after its leader ended ends too."""
     try:
         if process.returncode is None:
             _signal(process.pid, signal.SIGTERM)
-            async with asyncio.timeout(END_WITHIN_S):
+            async with asyncio.timeout(patience_s):
                 await process.wait()
     except TimeoutError:
         pass  # it does not listen: what follows needs no consent
@@ -232,7 +241,7 @@ async def version_of(run: RunProgram, *command: str) -> str:
     CannotProve when it is not installed."""
     found = checked(command, path=search_path())[0]
     try:
-        key = (found, Path(found).stat().st_mtime_ns)
+        key = (found, await in_background(lambda _: Path(found).stat().st_mtime_ns))
     except OSError as error:
         raise CannotProve(f"{found} cannot be read: {error.strerror or error}") from error
     if key not in _versions:
