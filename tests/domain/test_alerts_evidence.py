@@ -12,7 +12,7 @@ from django.conf import settings
 from estate_factories import EVERYTHING, START, make_asset, scope_for
 from forestall.alerts import evidence
 from forestall.alerts.models import Alert, Delivery, Evidence
-from forestall.alerts.verify import verify, verify_document
+from forestall.journal.verify import verify, verify_document
 from forestall.findings.actions import apply
 from forestall.findings.models import Finding
 from forestall.journal.actions import append, installation_signer

@@ -7,8 +7,6 @@ telling never waits longer than GATHER_MOST_S. `export` writes a file that an ou
 
 import hashlib
 import json
-import math
-import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -16,19 +14,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import zstandard
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from forestall.alerts.models import Evidence
-from forestall.alerts.verify import EXPORT_MAX_BYTES, FORMAT, canonical, document
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import every, seen
 from forestall.findings.models import OPEN, Finding
-from forestall.journal import queries as journal
-from forestall.journal.actions import append, installation_signer, sign_checkpoint
+from forestall.journal.actions import append
+from forestall.journal.bundles import export_bundle, path_of, plain, write_bundle
 from forestall.journal.models import Entry
-from forestall.kernel.durable import make_directory
+from forestall.journal.verify import FORMAT, canonical
 from forestall.kernel.errors import Trouble
 
 ACTOR = "forestall:evidence"
@@ -126,7 +122,7 @@ def gather(
             missing.append({"what": name, "why": f"not asked: the {budget_s:g} s for evidence were used up"})
             continue
         try:
-            part = _plain(ask(min(left_s, SOURCE_MOST_S)))
+            part = plain(ask(min(left_s, SOURCE_MOST_S)))
         except Exception as error:  # whatever a source does, telling goes on and the bundle says why
             missing.append({"what": name, "why": f"{type(error).__name__}: {error}"[:500]})
             continue
@@ -145,10 +141,10 @@ def seal(finding: Finding, bundle: dict[str, Any], *, now: datetime) -> Evidence
     When the file cannot be written (a full disk), the finding itself is sealed inside the journal entry,
     which says why the rest is not kept. Raises only when the database fails.
     """
-    data = canonical(_plain(bundle))
+    data = canonical(plain(bundle))
     kept: dict[str, Any] = {}
     try:
-        digest = _write(data)
+        digest = write_bundle(data)
     except OSError as error:
         inline = {
             key: bundle[key] for key in ("format", "sealed_at", "from", "to", "client", "asset", "finding")
@@ -157,7 +153,7 @@ def seal(finding: Finding, bundle: dict[str, Any], *, now: datetime) -> Evidence
             {"what": "everything else", "why": f"the file was not written: {error.strerror}"}
         ]
         inline["finding"] = {**inline["finding"], "answer": bundle.get("answer", "")[:INLINE_MAX_CHARS]}
-        kept = {"inline": _plain(inline)}
+        kept = {"inline": plain(inline)}
         data = canonical(kept["inline"])
         digest = hashlib.sha256(data).hexdigest()
     with transaction.atomic():
@@ -221,7 +217,7 @@ def load_bundle(scope: Scope, evidence: str) -> dict[str, Any]:
     Raises Evidence.DoesNotExist for what the scope does not see, Trouble when the file is gone or altered.
     """
     row = seen(Evidence, scope).get(pk=evidence)
-    path = _path(row.sha256)
+    path = path_of(row.sha256)
     try:
         data = zstandard.ZstdDecompressor().decompress(path.read_bytes(), max_output_size=row.size_bytes)
     except FileNotFoundError:
@@ -255,52 +251,6 @@ def export_document(scope: Scope, evidence: str, *, now: datetime) -> bytes:
     return export_bundle(bundle, seq=row.journal_seq, now=now)
 
 
-def keep_bundle(bundle: dict[str, Any]) -> tuple[str, str]:
-    """Write a bundle's file: its SHA-256, and why it was not kept ("" it was)."""
-    data = canonical(_plain(bundle))
-    try:
-        return _write(data), ""
-    except OSError as error:
-        return hashlib.sha256(data).hexdigest(), f"the file was not written: {error.strerror}"
-
-
-def load_kept(digest: str) -> dict[str, Any]:
-    """The bundle of that SHA-256. Raises Trouble when its file is gone or altered."""
-    path = _path(digest)
-    try:
-        packed = path.read_bytes()
-        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=EXPORT_MAX_BYTES)
-    except (zstandard.ZstdError, OSError) as error:
-        raise Trouble(
-            f"the evidence file {path.name} cannot be read: {error}",
-            "Restore it from a backup; its hash is in the journal.",
-        ) from error
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise Trouble(
-            f"the evidence file {path.name} was altered: its hash is not the one in the journal",
-            "Restore it.",
-        )
-    bundle: dict[str, Any] = json.loads(data)
-    return bundle
-
-
-def export_bundle(bundle: dict[str, Any], *, seq: int, now: datetime) -> bytes:
-    """A bundle that the journal's entry `seq` sealed, as one file for an outsider: with that entry, the proof
-    that it is in the journal, a signed checkpoint and the public key. Raises Trouble."""
-    checkpoint = journal.last_checkpoint(seq + 1) or sign_checkpoint(at=now)
-    if checkpoint is None:
-        raise Trouble("the journal has no checkpoint that covers this evidence", "Run forestall doctor.")
-    entry = bytes(Entry.objects.values_list("body", flat=True).get(seq=seq))
-    return document(
-        bundle=bundle,
-        entry=entry.decode(),
-        seq=seq,
-        proof=journal.inclusion(seq, checkpoint.size),
-        checkpoint=checkpoint.note,
-        public_key=installation_signer().public_key,
-    )
-
-
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.pk,
@@ -317,46 +267,3 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "first_step": finding.first_step,
         "numbers": finding.numbers,
     }
-
-
-def _path(digest: str) -> Path:
-    return Path(settings.DATA.evidence) / f"{digest}.json.zst"
-
-
-def _write(data: bytes) -> str:
-    """The bytes under their hash, on the disk when this returns. Raises OSError."""
-    digest = hashlib.sha256(data).hexdigest()
-    path = _path(digest)
-    if path.exists():
-        return digest
-    make_directory(path.parent)
-    temporary = path.with_name(f".{digest}.{os.getpid()}")
-    packed = zstandard.ZstdCompressor(level=6, write_checksum=True).compress(data)
-    try:
-        with temporary.open("wb") as file:
-            file.write(packed)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return digest
-
-
-def _plain(value: Any) -> Any:
-    """Values that canonical JSON can hold: numbers that are not finite become None, the rest text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value)

@@ -251,7 +251,7 @@ def evidence_verify(
 
     Example: forestall evidence verify evidence.json
     """
-    from forestall.alerts.verify import verify
+    from forestall.journal.verify import verify
 
     try:
         verdict = verify(file, trusted_key=bytes.fromhex(key) if key else None)

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "forestall.findings",
     "forestall.alerts",
     "forestall.tickets",
+    "forestall.backups",
     "forestall.keeping",
     "forestall.web",
 ]

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class BackupsConfig(AppConfig):
+    name = "forestall.backups"
+    label = "backups"
+    default_auto_field = "django.db.models.BigAutoField"

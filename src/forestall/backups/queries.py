@@ -1,0 +1,212 @@
+"""Every read of backups, tenant-scoped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Count, Q, QuerySet
+
+from forestall.backups.models import (
+    BackupPlan,
+    BackupRun,
+    DrillProgress,
+    PlanStanding,
+    Proof,
+    RepositoryLook,
+)
+from forestall.backups.packing import run_of, unpack
+from forestall.estate.tenancy import Scope
+from forestall.findings.models import OPEN, Finding
+from forestall.kernel.backups import ProofReport, RepositoryReport, RunReport
+
+PAGE_MAX = 500
+BOARD_MAX = 200
+STRIP_MAX = 120
+PLAN_RULES = "backup-"
+
+
+@dataclass(frozen=True, slots=True)
+class BoardCounts:
+    """How many plans there are, by the highest level that is proved (-1: none), and how many of them have
+    an open finding, are overdue with a proof, are paused."""
+
+    total: int = 0
+    by_level: dict[int, int] = field(default_factory=dict)
+    wrong: int = 0
+    overdue: int = 0
+    paused: int = 0
+
+
+def board(
+    scope: Scope,
+    *,
+    client: str = "",
+    words: str = "",
+    show: str = "",
+    start: int = 0,
+    limit: int = BOARD_MAX,
+) -> list[PlanStanding]:
+    """How plans stand, the worst first: with an open finding, overdue with a proof, the lowest level, the
+    oldest proof. With `plan`, its `asset` and `client`. `show`: "wrong", "overdue", "paused", "unproved"
+    (below level 4), else all."""
+    rows = _standings(scope, client=client)
+    if words:
+        for word in words.split()[:5]:
+            rows = rows.filter(
+                Q(plan__name__icontains=word)
+                | Q(plan__asset__name__icontains=word)
+                | Q(client__name__icontains=word)
+                | Q(plan__tool__icontains=word)
+            )
+    if show == "wrong":
+        rows = rows.filter(concern__gt=0)
+    elif show == "overdue":
+        rows = rows.filter(overdue=True)
+    elif show == "paused":
+        rows = rows.filter(plan__paused_at__isnull=False)
+    elif show == "unproved":
+        rows = rows.filter(level__lt=4)
+    rows = rows.select_related("plan", "plan__asset", "client").defer("rungs", "implausible")
+    ordered = rows.order_by("-concern", "-overdue", "level", "proved_at", "plan")
+    return list(ordered[start : start + min(limit, PAGE_MAX) + 1])
+
+
+def count_board(scope: Scope, *, client: str = "") -> BoardCounts:
+    """The same plans, counted."""
+    rows = _standings(scope, client=client)
+    levels = dict(rows.order_by().values_list("level").annotate(count=Count("plan")))
+    return BoardCounts(
+        total=sum(levels.values()),
+        by_level=levels,
+        wrong=rows.filter(concern__gt=0).count(),
+        overdue=rows.filter(overdue=True).count(),
+        paused=rows.filter(plan__paused_at__isnull=False).count(),
+    )
+
+
+def expected_next(scope: Scope, *, client: str = "", limit: int = 100) -> list[PlanStanding]:
+    """What is expected next of plans, the most overdue first."""
+    rows = _standings(scope, client=client).filter(next_due_at__isnull=False, plan__paused_at=None)
+    rows = rows.select_related("plan", "plan__asset", "client").defer("rungs", "implausible")
+    return list(rows.order_by("next_due_at", "plan")[: min(limit, PAGE_MAX)])
+
+
+def plans_of_asset(scope: Scope, asset: str) -> list[PlanStanding]:
+    """How the plans of an asset stand."""
+    rows = _standings(scope).filter(plan__asset=asset).select_related("plan", "plan__asset", "client")
+    return list(rows.order_by("plan__name")[:PAGE_MAX])
+
+
+def list_plans(
+    scope: Scope, *, client: str = "", asset: str = "", after: str = "", limit: int = PAGE_MAX
+) -> list[BackupPlan]:
+    """Plans that are not archived, the oldest first, with `asset`, `client`, `collector` and `standing`."""
+    rows = BackupPlan.objects.of(scope).filter(archived_at=None)
+    if client:
+        rows = rows.filter(client=client)
+    if asset:
+        rows = rows.filter(asset=asset)
+    if after:
+        rows = rows.filter(pk__gt=after)
+    rows = rows.select_related("asset", "client", "collector", "standing")
+    return list(rows.order_by("pk")[: min(limit, PAGE_MAX) + 1])
+
+
+def find_plan(scope: Scope, identifier: str) -> BackupPlan | None:
+    """A plan (archived ones too), with `asset`, `client`, `collector`, `elsewhere` and `standing`."""
+    rows = BackupPlan.objects.of(scope).filter(pk=identifier)
+    return rows.select_related("asset", "client", "collector__asset", "elsewhere__asset", "standing").first()
+
+
+def find_plan_by_word(scope: Scope, word: str) -> list[BackupPlan]:
+    """Plans with that identifier or name, for the shell."""
+    rows = BackupPlan.objects.of(scope).filter(Q(pk=word) | Q(name__iexact=word), archived_at=None)
+    return list(rows.select_related("asset", "client", "standing").order_by("pk")[:20])
+
+
+def newest_runs(
+    scope: Scope, plan: str, *, limit: int = STRIP_MAX, before: datetime | None = None
+) -> list[BackupRun]:
+    """Runs of a plan, the newest first, without their reports."""
+    rows = BackupRun.objects.of(scope).filter(plan=plan).defer("report")
+    if before is not None:
+        rows = rows.filter(at__lt=before)
+    return list(rows.order_by("-at", "-pk")[: min(limit, PAGE_MAX) + 1])
+
+
+def list_runs(
+    scope: Scope, *, client: str = "", plan: str = "", after: int = 0, limit: int = PAGE_MAX
+) -> list[BackupRun]:
+    """Runs as they came, for the API."""
+    rows = BackupRun.objects.of(scope).filter(pk__gt=after).defer("report").select_related("plan")
+    if client:
+        rows = rows.filter(client=client)
+    if plan:
+        rows = rows.filter(plan=plan)
+    return list(rows.order_by("pk")[: min(limit, PAGE_MAX) + 1])
+
+
+def find_run(scope: Scope, identifier: str) -> tuple[BackupRun, RunReport] | None:
+    """A run by its row's number, and its report as far as it is kept."""
+    if not identifier.isascii() or not identifier.isdigit() or len(identifier) > 18:
+        return None
+    row = BackupRun.objects.of(scope).filter(pk=int(identifier)).select_related("plan").first()
+    return (row, run_of(row)) if row else None
+
+
+def newest_look(scope: Scope, plan: str) -> RepositoryReport | None:
+    """What the newest look into the repository found, whole."""
+    row = RepositoryLook.objects.of(scope).filter(plan=plan).order_by("-at").first()
+    return unpack(row.report, RepositoryReport) if row else None
+
+
+def looks_since(scope: Scope, plan: str, since: datetime) -> list[RepositoryLook]:
+    """Looks of a plan since then, the oldest first: room, use, count of copies over time."""
+    rows = RepositoryLook.objects.of(scope).filter(plan=plan, at__gte=since).defer("report")
+    return list(rows.order_by("at")[:PAGE_MAX])
+
+
+def list_proofs(
+    scope: Scope,
+    *,
+    client: str = "",
+    plan: str = "",
+    works: Sequence[str] = (),
+    before: str = "",
+    limit: int = 50,
+) -> list[Proof]:
+    """Attempts at proofs, the newest first, without their reports. `before`: the identifier of the last one
+    of the page before."""
+    rows = Proof.objects.of(scope).defer("report").select_related("plan", "plan__asset", "client")
+    if client:
+        rows = rows.filter(client=client)
+    if plan:
+        rows = rows.filter(plan=plan)
+    if works:
+        rows = rows.filter(work__in=works)
+    if before:
+        rows = rows.filter(pk__lt=before)
+    return list(rows.order_by("-pk")[: min(limit, PAGE_MAX) + 1])
+
+
+def find_proof(scope: Scope, identifier: str) -> tuple[Proof, ProofReport] | None:
+    """An attempt at a proof by its row's identifier, or the identifier that the wanted work was given."""
+    rows = Proof.objects.of(scope).filter(Q(pk=identifier) | Q(proof=identifier))
+    row = rows.select_related("plan", "plan__asset", "client").first()
+    return (row, unpack(row.report, ProofReport)) if row else None
+
+
+def progress_of(scope: Scope, plan: str) -> list[DrillProgress]:
+    """How far proofs of a plan that go on are."""
+    return list(DrillProgress.objects.of(scope).filter(plan=plan).order_by("-at")[:10])
+
+
+def findings_of(scope: Scope, plan: BackupPlan) -> list[Finding]:
+    """The plan's open findings, the worst first."""
+    rows = Finding.objects.of(scope).filter(OPEN, asset=plan.asset_id, item=plan.name)
+    return list(rows.filter(rule__startswith=PLAN_RULES).order_by("-concern", "began_at")[:PAGE_MAX])
+
+
+def _standings(scope: Scope, *, client: str = "") -> "QuerySet[PlanStanding]":
+    rows = PlanStanding.objects.of(scope).filter(plan__archived_at=None)
+    return rows.filter(client=client) if client else rows
