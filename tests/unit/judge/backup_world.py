@@ -1,4 +1,5 @@
-"""Backup plans that live: nightly runs with natural variation, looks, proofs, pruning; and faults put into them.
+"""Backup plans that live: nightly runs with natural variation, looks, proofs, pruning; and faults put into
+them.
 
 One world is one plan. `night()` lets a night pass; what it is given replaces what the run would have said.
 """
@@ -117,7 +118,7 @@ class World:
         report = msgspec.structs.replace(report, **given)
         self.runs.append(report)
         self.now_ms = ended
-        if not no_copy and report.said in ("success", "warning"):
+        if not no_copy and report.said not in ("failed", "running"):
             full = key if self.tool == "restic" else report.copy
             copy = CopySeen(
                 key=full, at_ms=began, host="srv1", paths=["/srv/data", "/srv/mail"], files=report.files,

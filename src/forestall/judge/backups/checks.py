@@ -167,6 +167,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "copy-problem": OF_CONTENT,
     "copy-empty": ("run-warning", "shrunk", "rewritten", "duration-growth"),
     "encrypted": ("rewritten", "shrunk", "entropy-up", "duration-growth"),
+    "shrunk": ("rewritten", "entropy-up"),
     "excludes-grown": ("duration-growth",),
     "tool-too-old": (*OF_CONTENT, "look-impossible", "copy-problem", "run-overdue"),
     "key-refused": ("run-failed", "run-warning", "run-overdue", "copy-not-there", *FAILED, *OVERDUE),

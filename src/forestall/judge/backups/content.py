@@ -3,6 +3,7 @@ read?"""
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import median
 
 from forestall.judge.backups.facts import BASE_LEAST, Facts, Fall, Found, end_of, fallen
@@ -141,14 +142,19 @@ def shrunk(facts: Facts, settings: Settings) -> Found | None:
     made = facts.made
     share = settings["share"]
     for name, least in (("files", FILES_LEAST), ("size", BYTES_LEAST)):
-        known = [one for one in made if getattr(one, name) is not None]
-        if not known or not made or known[-1] is not made[-1]:
+        known, values = facts.memo(f"{name} of runs", partial(_series, made, name))
+        if not known or known[-1] is not made[-1]:
             continue
-        values = [float(getattr(one, name)) for one in known]
         fall = fallen(values, share, known=facts.usual.get(name)) or _first_fall(known, values, share)
         if fall is not None and fall.usual - fall.now >= least:
             return _shrunk(facts, known, fall, name=name)
     return None
+
+
+def _series(made: Sequence[RunReport], name: str) -> tuple[list[RunReport], list[float]]:
+    """The runs that tell a figure, and the figures."""
+    known = [one for one in made if getattr(one, name) is not None]
+    return known, [float(getattr(one, name)) for one in known]
 
 
 def _first_fall(runs: Sequence[RunReport], values: Sequence[float], share: float) -> Fall | None:
@@ -213,6 +219,8 @@ def _rewriting(facts: Facts, settings: Settings, *, noise: bool) -> Found | None
         run, before = made[place], made[place - 1]
         if run.added is None or not run.size or run.files is None or not before.files:
             continue
+        if run.size < 0.5 * (before.size or 0):
+            continue  # a share of what is hardly there says nothing: that it shrank is told
         changed = _changed_share(run, before)
         renamed = (run.renamed or 0) / before.files
         ratio = run.added / run.size

@@ -15,7 +15,7 @@ Settings = Mapping[str, float]
 def copy_not_there(facts: Facts, _: Settings) -> Found | None:
     """The job says success, and the repository shows no such copy."""
     look = facts.opened
-    if look is None or look is not facts.look:
+    if look is None or look is not facts.look or not facts.whole:
         return None
     told = [one for one in facts.runs if one.by != "repository" and is_good(one)]
     seen = [one for one in told if end_of(one) < look.at_ms - NEAR_MS]
@@ -60,7 +60,7 @@ def _shown(facts: Facts, run: RunReport, look: RepositoryReport) -> bool:
 def copies_vanished(facts: Facts, _: Settings) -> Found | None:
     """Copies are gone although the keep rules would keep them: somebody or something else deleted them."""
     look, plan = facts.opened, facts.plan
-    if look is None:
+    if look is None or not facts.whole:
         return None
     oldest = facts.copies[0].at_ms if look.copies_total > len(look.copies) and facts.copies else 0
     made = [
@@ -68,7 +68,9 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
         if one.copy and is_good(one) and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
     ]  # fmt: skip
     gone = [one for one in made if facts.index.find(one.copy) is None]
-    was_there = [one for one in gone if one.by == "repository" or _seen_since(facts, one)]
+    opened = [one.at_ms for one in facts.looks if one.opened][-2:]
+    before = opened[0] - NEAR_MS if len(opened) == 2 else 0  # a look after the run has found it then
+    was_there = [one for one in gone if one.by == "repository" or end_of(one) < before]
     if not was_there:
         return None
     if plan.keep is None:
@@ -80,12 +82,6 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
         return None
     lost = _beyond_doubt(facts, lost, was_there, look)
     return _say_vanished(facts, look, lost) if lost else None
-
-
-def _seen_since(facts: Facts, run: RunReport) -> bool:
-    """Whether a look after the run found its copy: it was not the newest run that made it."""
-    later = [one for one in facts.looks if one.opened and one.at_ms > end_of(run) + NEAR_MS]
-    return len(later) > 1
 
 
 def _beyond_doubt(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from forestall.judge.backups.values import HOUR_MS, JudgedPlan, PlanHistory
-from forestall.kernel.backups import SHORT_KEY, CopySeen, RepositoryReport, RunReport, same_copy
+from forestall.kernel.backups import COPIES_MAX, SHORT_KEY, CopySeen, RepositoryReport, RunReport, same_copy
 
 NEAR_MS = 10 * 60_000  # a copy's own time and the run that made it, on two clocks that are right
 BASE_MAX = 60  # runs that say what is usual
@@ -21,7 +21,7 @@ BASE_LEAST = 3  # fewer say nothing: only floors hold
 GRACE_SHARE = 0.1
 GRACE_LEAST_MS = HOUR_MS // 2
 T = TypeVar("T")
-HEX = frozenset("0123456789abcdef")
+HEX = "0123456789abcdef"
 GOOD = ("success", "warning")
 FILLED = ("files", "size", "files_new", "files_changed", "files_removed", "added")
 
@@ -59,6 +59,7 @@ class Facts:
         self.look: RepositoryReport | None = history.looks[-1] if history.looks else None
         self.opened = next((one for one in reversed(history.looks) if one.opened), None)
         self.copies: list[CopySeen] = sorted(self.opened.copies, key=lambda c: c.at_ms) if self.opened else []
+        self.whole = self.opened is not None and len(self.copies) >= min(self.opened.copies_total, COPIES_MAX)
         self.index = CopyIndex(self.copies)
         merged = put_together(history.runs)
         self.ended = ended_of(merged, now_ms)
@@ -90,11 +91,14 @@ class Facts:
         found += [one.at_ms for one in self.copies[::-1] if one.at_ms <= horizon and not one.problem][:1]
         return max(found, default=None)
 
-    def longest_ms(self, runs: Sequence[RunReport] | None = None) -> int | None:
-        """The longest of the runs, None when fewer than BASE_LEAST lengths are known."""
+    def longest_ms(self) -> int | None:
+        """The longest of the good runs, None when fewer than BASE_LEAST lengths are known."""
+        return self.memo("longest", self._longest)
+
+    def _longest(self) -> int | None:
         spans = [
             one.ended_ms - one.began_ms
-            for one in (self.ended if runs is None else runs)
+            for one in self.ended
             if one.began_ms is not None and one.ended_ms is not None and is_good(one)
         ]
         return max(spans) if len(spans) >= BASE_LEAST else None
@@ -126,7 +130,7 @@ class CopyIndex:
 
 def is_digest(key: str) -> bool:
     """Whether a key is hexadecimal: only such keys are ever shortened."""
-    return len(key) >= SHORT_KEY and HEX.issuperset(key)
+    return len(key) >= SHORT_KEY and not key.strip(HEX)
 
 
 def is_good(run: RunReport) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from forestall.judge.backups.checks import CHECKS, EXPLAINS, Check
 from forestall.judge.backups.facts import Facts, Found, end_of
 from forestall.judge.backups.ladder import ladder
+from forestall.judge.backups.proofs import stands
 from forestall.judge.backups.room import say_outlook
 from forestall.judge.backups.values import DAY_MS, Disagreement, JudgedPlan, PlanHistory, PlanVerdict
 from forestall.judge.rules import Level, Rule
@@ -47,7 +48,14 @@ def judge_plan(
     waits = [at for at in facts.waits if at > now_ms]
     return PlanVerdict(
         disagreements=tuple(_disagreement(facts, rule, level, one) for rule, level, one in standing),
-        ladder=ladder(plan, history, now_ms=now_ms, implausible=implausible, ended=facts.ended),
+        ladder=ladder(
+            plan,
+            history,
+            now_ms=now_ms,
+            implausible=implausible,
+            ended=facts.ended,
+            stands=lambda level: stands(facts, level),
+        ),
         next_judging_ms=min(
             max(min(waits, default=now_ms + JUDGE_MOST_MS), now_ms + JUDGE_LEAST_MS), now_ms + JUDGE_MOST_MS
         ),

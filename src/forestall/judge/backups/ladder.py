@@ -1,6 +1,6 @@
 """The ladder of proof: per level what was proved, when, by which copy, and when it is due again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from forestall.judge.backups.facts import GRACE_LEAST_MS, GRACE_SHARE, end_of, ended_of, is_good, put_together
 from forestall.judge.backups.proving import Standing, cadence_of, due_ms, grace_of, standing
@@ -19,18 +19,20 @@ def ladder(
     now_ms: int,
     implausible: Mapping[str, str] | None = None,
     ended: list[RunReport] | None = None,
+    stands: Callable[[int], Standing] | None = None,
 ) -> Ladder:
     """The ladder at `now_ms`. `implausible`: runs that are no proof of level 1, with why (of `judge_plan`;
-    None: each successful run counts). `ended`: the runs put together, where they are already."""
+    None: each successful run counts). `ended`, `stands`: the runs put together and where levels stand, where
+    that is known already."""
+    at = stands or (lambda level: standing(level, plan, history))
     if ended is None:
         ended = ended_of(put_together(history.runs), now_ms)
     bad = implausible or {}
     rungs = [_happened(plan, ended, now_ms), _plausible(plan, ended, bad, now_ms=now_ms)]
-    damage = _damage(plan, history)
+    damage = _damage(history, at)
     newest_good = rungs[1].at_ms
     for level in range(2, 7):
-        stands = standing(level, plan, history)
-        rungs.append(_proved(plan, history, level, stands, now_ms=now_ms, damage=damage, bad=bool(bad)))
+        rungs.append(_proved(plan, history, level, at(level), now_ms=now_ms, damage=damage, bad=bool(bad)))
     standing_rungs = [one for one in rungs if one.status in PROVED and one.at_ms is not None]
     top = standing_rungs[-1] if standing_rungs else None
     if top is None:
@@ -106,11 +108,11 @@ def _plausible(plan: JudgedPlan, ended: list[RunReport], bad: Mapping[str, str],
                 overdue=overdue)  # fmt: skip
 
 
-def _damage(plan: JudgedPlan, history: PlanHistory) -> int | None:
+def _damage(history: PlanHistory, at: Callable[[int], Standing]) -> int | None:
     """When the newest check or reading found damage that no later one has cleared."""
     found = []
     for level in (2, 3):
-        stands = standing(level, plan, history)
+        stands = at(level)
         if stands.newest is not None and stands.wrong and not stands.newest.skipped:
             found.append(stands.newest.ended_ms)
     if history.looks and history.looks[-1].why == "damaged":
@@ -173,15 +175,9 @@ def _what_became_of_it(
     if damage is not None and damage > at_ms:
         said += f"; damage was found {say_time(damage)}, after this: it holds for that {word} as it was"
     look = history.looks[-1] if history.looks else None
-    if (
-        copy
-        and look is not None
-        and look.opened
-        and look.at_ms > at_ms
-        and look.copies_total <= len(look.copies)
-    ):
-        if not any(same_copy(copy, one.key) for one in look.copies):
-            said += f"; that {word} is no longer in the repository"
+    whole = look is not None and look.opened and look.at_ms > at_ms and look.copies_total <= len(look.copies)
+    if copy and look is not None and whole and not any(same_copy(copy, one.key) for one in look.copies):
+        said += f"; that {word} is no longer in the repository"
     if bad:
         said += "; runs since then are not plausible, so it says nothing of them"
     return said

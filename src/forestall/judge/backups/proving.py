@@ -69,9 +69,10 @@ def why_no_proof(proof: ProofReport, runs: Sequence[RunReport]) -> str:
         named = listed([f"{one.path} ({one.what})" for one in proof.mismatches])
         total = max(proof.mismatches_total, len(proof.mismatches))
         return f"{say_number(total)} of {_of(proof)} are not as at the source: {named or short(proof.reason)}"
-    if not proof.ok:
-        return short(proof.reason) or "it failed and does not say why"
     failed = [f"{one.name}: {short(one.said)}" for one in proof.checks if not one.ok]
+    if not proof.ok:
+        new = [one for one in failed if one.partition(": ")[2] not in proof.reason]
+        return "; ".join(filter(None, [short(proof.reason), listed(new)])) or "it failed and does not say why"
     if failed:
         return listed(failed)
     return _hollow(proof, runs) if proof.work in RESTORES else ""

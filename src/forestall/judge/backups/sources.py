@@ -121,8 +121,8 @@ def source_missing(facts: Facts, _: Settings) -> Found | None:
     since = _since_gone(facts, missing)
     said = _what_the_job_says(facts)
     return Found(
-        reason=f"{len(missing)} of {max(len(found.expected), len(missing))} sources is missing: "
-        f"{listed(parts)}{said}{saved}".replace("1 sources is", "1 sources is"),
+        reason=f"{len(missing)} of {max(len(found.expected), len(missing))} sources "
+        f"{'is' if len(missing) == 1 else 'are'} missing: {listed(parts)}{said}{saved}",
         began_ms=since,
         run=found.run.run if found.run else "",
         copy=found.copy.key if found.copy else "",
