@@ -50,12 +50,15 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def state(directory: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """All that can be seen of a directory: names, modes, inodes, times of change, content."""
+def state(directory: Path) -> dict[str, tuple[int, int, int, str]]:
+    """All that can be seen of a directory: names, modes, inodes, times of change, hashes of content."""
     found = {}
     for path in (directory, *sorted(directory.rglob("*"))):
         facts = path.lstat()
-        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        content = ""
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
         found[str(path)] = (facts.st_mode, facts.st_ino, facts.st_mtime_ns, content)
     return found
 
@@ -180,14 +183,19 @@ class Site:
     async def work(self, work: Work, *, agent: Path | None = None, **changes: Any) -> ProofReport:
         """One wanted work, done by the agent's own scheduler; the repository is as it was before."""
         before = state(self.repository) if self.repository.exists() else {}
+        proof = await self.proof(work, agent=agent, **changes)
+        if before:
+            assert state(self.repository) == before
+        return proof
+
+    async def proof(self, work: Work, *, agent: Path | None = None, **changes: Any) -> ProofReport:
+        """The same without a look at the repository before and after."""
         proof = new_id()
         self.reports.clear()
         order = self.order(wanted=[WantedWork(proof, work, wall_ms())], **changes)
         await self.until(
             order, lambda report: isinstance(report, ProofReport) and report.proof == proof, agent=agent
         )
-        if before:
-            assert state(self.repository) == before
         found = [one for _, one in self.reports if isinstance(one, ProofReport) and one.proof == proof]
         assert len(found) == 1
         return found[0]

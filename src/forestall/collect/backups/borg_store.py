@@ -102,6 +102,11 @@ def shadow(repository: Path, into: Path) -> Path:
     return into
 
 
+def lost(repository: Path) -> bool:
+    """Whether segments of a shadow are gone since it was made: the repository was compacted."""
+    return any(not path.exists() for path in segments(repository).values())
+
+
 def read_segments(
     repository: Path,
     part: int,

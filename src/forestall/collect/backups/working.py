@@ -50,7 +50,8 @@ AGAIN_LEAST_S, AGAIN_MOST_S = 300.0, 3_600.0  # after what could not be tried
 LOOK_MAX_S = 900.0
 WANTED_TIMEOUT_S = 6 * 3600.0
 COPY_SETTLES_MS = 600_000  # a younger copy without a run may be one whose job has not reported yet
-COPIES_REMEMBERED_MAX = 2_000
+COPIES_REMEMBERED_MAX = 400  # the newest: older ones are no runs of interest
+COPY_NAME_CHARS = 24
 WANTED_REMEMBERED_MAX = 200
 SECRET_MIN_CHARS = 4
 
@@ -264,10 +265,11 @@ class Working:
         known = {*done.copies}
         keys = [run.copy for run in runs if run.copy] + [bound.copy for bound in order.bound if bound.copy]
         settled_ms = seen.at_ms - COPY_SETTLES_MS
-        for copy in seen.copies:
-            if copy.key in known or settled_ms < copy.at_ms <= seen.at_ms:
+        for copy in seen.copies[-COPIES_REMEMBERED_MAX:]:
+            name = copy.key[:COPY_NAME_CHARS]
+            if name in known or settled_ms < copy.at_ms <= seen.at_ms:
                 continue
-            done.copies.append(copy.key)
+            done.copies.append(name)
             if any(same_copy(key, copy.key) for key in keys):
                 continue
             run = adapter.run_of_copy(copy) if hasattr(adapter, "run_of_copy") else None

@@ -138,14 +138,14 @@ async def read_slice(repository: Repository, part: int, of: int, *, tell: Progre
     if opened.real is None:
         return await _read_archives(repository, opened, part, of, tell=tell)
     real, at_ms = opened.real, repository.now_ms()
-    before = borg_store.transaction(real)
+    before = borg_store.segments(real).keys()
 
     def told(done: int, total: int) -> None:
         tell(f"reading part {part} of {of}", done, total)
 
     read = await in_background(lambda going: borg_store.read_segments(real, part, of, tell=told, going=going))
     took_ms = max(0, repository.now_ms() - at_ms)
-    if read.errors_total and borg_store.transaction(real) != before:
+    if read.errors_total and before - borg_store.segments(real).keys():
         raise _changed()
     said = (
         f"{read.entries} entries of {read.segments} segments ({read.size} bytes) of part {part} of {of} were "
@@ -215,15 +215,14 @@ async def _verdict(repository: Repository, opened: _Opened, ended: Ended, name: 
     reason = _failed(ended)
     if reason.why in {"away", "key", "locked"}:
         raise reason
-    if opened.real and borg_store.transaction(opened.real) != borg_store.transaction(Path(opened.place)):
+    if opened.real and borg_store.lost(Path(opened.place)):
         raise _changed()
     return CheckSeen(name, False, str(reason)[:2048], ended.took_ms)
 
 
 def _changed() -> CannotProve:
     return CannotProve(
-        "the repository was written to or compacted while it was read: this is tried again, outside of the "
-        "job's time",
+        "the repository was compacted while it was read, so nothing can be said: this is tried again",
         why="locked",
     )
 

@@ -282,6 +282,7 @@ def run_of_copy(copy: CopySeen) -> RunReport | None:
 
 
 async def _check(repository: Repository, name: str, well: str, *more: str) -> CheckSeen:
+    before = await _indexes(repository)
     ended = await _run(repository, "check", *more)
     if ended.code == 0:
         return CheckSeen(name, True, well, ended.took_ms)
@@ -289,7 +290,22 @@ async def _check(repository: Repository, name: str, well: str, *more: str) -> Ch
     errors = _errors(_text(ended))
     if reason.why in {"away", "key", "locked"} and len(errors) <= 1:
         raise reason
+    after = await _indexes(repository)
+    if before is not None and after is not None and before - after:
+        raise CannotProve(
+            "the repository was pruned while it was read, so nothing can be said: this is tried again",
+            why="locked",
+        )
     return CheckSeen(name, False, f"restic check found errors: {'; '.join(errors)}"[:2048], ended.took_ms)
+
+
+async def _indexes(repository: Repository) -> set[str] | None:
+    """The names of the index files: a backup adds to them, only a prune takes some away. None: not known."""
+    here = Path(repository.place) / "index"
+    if await in_background(lambda _: here.is_absolute() and here.is_dir()):
+        return await in_background(lambda _: {path.name for path in here.iterdir()})
+    ended = await _run(repository, "list", "index")
+    return set(ended.out.decode("utf-8", "replace").split()) if ended.code == 0 else None
 
 
 async def _snapshots(repository: Repository) -> list[dict[str, Any]]:
