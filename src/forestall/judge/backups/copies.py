@@ -2,6 +2,7 @@
 stranger's."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of, is_good
 from forestall.judge.backups.retention import kept
@@ -68,9 +69,15 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
         if one.copy and is_good(one) and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
     ]  # fmt: skip
     gone = [one for one in made if facts.index.find(one.copy) is None]
-    opened = [one.at_ms for one in facts.looks if one.opened][-2:]
-    before = opened[0] - NEAR_MS if len(opened) == 2 else 0  # a look after the run has found it then
-    was_there = [one for one in gone if one.by == "repository" or end_of(one) < before]
+    opened = [one for one in facts.looks if one.opened][-2:]
+    before = opened[0].at_ms - NEAR_MS if len(opened) == 2 else 0  # a look after the run has found it then
+    newest = facts.copies[-1].at_ms if facts.copies else 0
+    fewer = len(opened) == 2 and opened[0].copies_total > look.copies_total
+    was_there = [
+        one
+        for one in gone
+        if (one.by == "repository" or end_of(one) < before) and (fewer or begin_of(one) < newest - NEAR_MS)
+    ]  # newer than all that is there, and nothing became fewer: those were never there
     if not was_there:
         return None
     if plan.keep is None:
@@ -81,7 +88,15 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
     if not lost:
         return None
     lost = _beyond_doubt(facts, lost, was_there, look)
-    return _say_vanished(facts, look, lost) if lost else None
+    return _say_vanished(facts, look, lost) if lost and _became_fewer(facts, lost) else None
+
+
+def _became_fewer(facts: Facts, lost: Sequence[RunReport]) -> bool:
+    """Whether looks saw copies go. When none did, these never came, which was said when they did not come."""
+    since = end_of(lost[0])
+    totals = [one.copies_total for one in facts.looks if one.opened and one.at_ms > since + NEAR_MS]
+    went = sum(max(0, before - after) for before, after in pairwise(totals))
+    return went >= max(1, len(lost) - 1) or len(totals) < 2
 
 
 def _beyond_doubt(

@@ -96,10 +96,10 @@ class PlanHistory:
     """What is known of a plan, each oldest first by `at_ms` (proofs by `ended_ms`), at most the newest
     RUNS_MAX, LOOKS_MAX, PROOFS_MAX.
 
-    `looks`: the newest and the newest that opened must be whole; of older ones `at_ms`, `opened`, `why`, `copies_total`, `used`,
-    `free`, `room`, `mount` and `settings` are enough. `proofs`: for each level the newest and the newest
-    good one, and of level 3 the newest good one of each slice. `silent_since_ms`: since when nothing
-    came from the collector (None: it is heard; `Judge.observe_plan` fills it in).
+    `looks`: the newest and the newest that opened must be whole; of older ones `at_ms`, `opened`, `why`,
+    `copies_total`, `used`, `free`, `room`, `mount` and `settings` are enough. `proofs`: for each level the
+    newest and the newest good one, and of level 3 the newest good one of each slice. `silent_since_ms`:
+    since when nothing came from the collector (None: it is heard; `Judge.observe_plan` fills it in).
     """
 
     runs: Sequence[RunReport] = ()
