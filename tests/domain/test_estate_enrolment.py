@@ -46,7 +46,9 @@ def test_a_token_makes_a_collector_and_its_asset_once() -> None:
     assert (asset.client, asset.site, asset.name, asset.kind) == (client, site, "srv1", "workstation")
     assert asset.addresses == ["10.0.0.5"]
     assert enrolment.find_collector(known.id) == known
-    assert enrolment.work_of(known.id) == {"ranges": ["10.0.0.0/8"], "probes": [], "now": {}}
+    assert enrolment.work_of(known.id) == {
+        "ranges": ["10.0.0.0/8"], "probes": [], "now": {}, "backups": [],
+    }  # fmt: skip
     with pytest.raises(NotEnrolled, match="was used"):
         enrol(secret)
     assert Collector.objects.count() == 1

@@ -74,9 +74,10 @@ def things_of(asset: Asset, plans: Iterable[BackupPlan], worth: Worth | None) ->
         found.append(Thing(asset, "machine", "", said="no plan at all", left_out=reason))
     if worth is None:
         return found
-    for stored in worth.things:
-        seen = _seen(stored)
-        plan = next((one for one in plans if covers(one, seen)), None)
+    things = [_seen(stored) for stored in worth.things]
+    volumes = [one.name for one in things if one.what == "volume"]
+    for seen in things:
+        plan = next((one for one in plans if covers(one, seen, volumes=volumes)), None)
         found.append(
             Thing(
                 asset, seen.what, seen.name, seen.size, seen.said, plan.name if plan else "",
@@ -86,9 +87,10 @@ def things_of(asset: Asset, plans: Iterable[BackupPlan], worth: Worth | None) ->
     return found
 
 
-def covers(plan: BackupPlan, thing: UncoveredSeen) -> bool:
+def covers(plan: BackupPlan, thing: UncoveredSeen, *, volumes: Iterable[str] = ()) -> bool:
     """Whether the plan is meant to save that: it has the whole machine, the path or a folder above it, or
-    for a volume at least a folder on it; a database by its name, or all of its server."""
+    for a volume at least a folder on it; a database by its name, or all of its server. `volumes`: the mount
+    points of the machine, so that a folder counts for the volume that it is on."""
     if plan.tool in WHOLE_MACHINE_TOOLS and not plan.sources:
         return True
     if thing.what == "database":
@@ -101,7 +103,12 @@ def covers(plan: BackupPlan, thing: UncoveredSeen) -> bool:
     sources = [_plain(one) for one in plan.sources]
     if any(_inside(path, one) for one in sources):
         return True
-    return thing.what == "volume" and path != "/" and any(_inside(one, path) for one in sources)
+    return thing.what == "volume" and any(_volume_of(one, [*volumes, path]) == path for one in sources)
+
+
+def _volume_of(path: str, volumes: Iterable[str]) -> str:
+    """The volume that a path is on."""
+    return max((one for one in map(_plain, volumes) if _inside(path, one)), key=len, default="")
 
 
 def _seen(stored: Mapping[str, Any]) -> UncoveredSeen:
@@ -116,4 +123,5 @@ def _plain(path: str) -> str:
 
 
 def _inside(path: str, folder: str) -> bool:
+    """Whether a path is that folder or below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -18,10 +18,12 @@ def pack(report: RunReport | RepositoryReport | ProofReport) -> bytes:
     return zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(report))
 
 
-def unpack(data: bytes | memoryview, kind: type[T]) -> T:
+def unpack(data: bytes | memoryview | None, kind: type[T]) -> T:
     """Raises ValueError when it is no such report."""
     try:
-        plain = zstandard.ZstdDecompressor().decompress(bytes(data), max_output_size=UNPACKED_MAX_BYTES)
+        plain = zstandard.ZstdDecompressor().decompress(
+            bytes(data or b""), max_output_size=UNPACKED_MAX_BYTES
+        )
         return msgspec.msgpack.decode(plain, type=kind)
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise ValueError(f"a kept report cannot be read: {error}") from error

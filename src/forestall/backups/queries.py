@@ -154,9 +154,10 @@ def find_run(scope: Scope, identifier: str) -> tuple[BackupRun, RunReport] | Non
     return (row, run_of(row)) if row else None
 
 
-def newest_look(scope: Scope, plan: str) -> RepositoryReport | None:
-    """What the newest look into the repository found, whole."""
-    row = RepositoryLook.objects.of(scope).filter(plan=plan).order_by("-at").first()
+def newest_look(scope: Scope, plan: str, *, opened: bool = False) -> RepositoryReport | None:
+    """What the newest look into the repository found, whole. `opened`: the newest that opened it."""
+    rows = RepositoryLook.objects.of(scope).filter(plan=plan)
+    row = (rows.filter(opened=True) if opened else rows).order_by("-at").first()
     return unpack(row.report, RepositoryReport) if row else None
 
 

@@ -25,6 +25,7 @@ from forestall.backups.packing import pack, unpack, without_copies
 from forestall.backups.sealing import must_be_sealed, seal_proof
 from forestall.estate.models import Asset, Collector
 from forestall.estate.tenancy import system_scope
+from forestall.intake.decoded import PlacedBackup
 from forestall.kernel.backups import (
     LEVEL_OF_WORK,
     BackupReport,
@@ -42,16 +43,6 @@ PROGRESS_KEPT = 20
 SAME_COPY_LOOKED_AT = 400
 SKIPPED_KEPT = 20  # attempts in a row that could not even be tried, of one work of a plan
 SCOPE = system_scope("backups")
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedBackup:
-    """A report, and the collector of which client that sent it. `asset`: what the sending says it is of."""
-
-    client: str
-    asset: str
-    collector: str
-    report: BackupReport
 
 
 @dataclass(slots=True)
@@ -201,16 +192,16 @@ def _drop_found(plan: BackupPlan, told: BackupRun) -> None:
 def _take_look(plan: BackupPlan, report: RepositoryReport, now: datetime) -> bool:
     at = _time(report.at_ms, now)
     rows = RepositoryLook.objects.of(SCOPE).filter(plan=plan)
-    newest = rows.order_by("-at").first()
-    if newest is not None and (newest.at == at or rows.filter(at=at).exists()):
+    if rows.filter(at=at).exists():
         return False
+    newest = rows.filter(opened=True).order_by("-at").first()
     late = newest is not None and newest.at > at
     RepositoryLook.objects.create(
         client_id=plan.client_id, plan=plan, at=at, opened=report.opened, copies_total=report.copies_total,
         used=report.used, free=report.free, room=report.room,
         report=pack(without_copies(report) if late else report),
     )  # fmt: skip
-    if newest is not None and not late:
+    if newest is not None and report.opened and not late:  # the newest that opened stays whole
         newest.report = pack(without_copies(unpack(newest.report, RepositoryReport)))
         newest.save(update_fields=["report"])
     if report.opened:

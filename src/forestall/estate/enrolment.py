@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,10 @@ ASK_NOW_FOR = timedelta(minutes=10)  # what a collector did not fetch by then co
 NAMES_TRIED = 50
 MACHINES = frozenset(("server", "workstation"))
 SERVER = "server"  # the platform of the collector that stands for the server itself
+
+
+# Further work of collectors, by its name on the wire: rooms that come later put theirs in when they start.
+FURTHER_WORK: dict[str, Callable[[Collector], Any]] = {}
 
 
 class NotEnrolled(Exception):
@@ -201,8 +205,8 @@ def rotate_key(identifier: str, *, public_key: bytes, now: datetime) -> None:
 
 
 def work_of(identifier: str) -> dict[str, Any]:
-    """What a collector is asked to do: its probes with what they sign in with, the ranges of its site, and
-    which of the probes are to be asked at once (probe → when that was wanted, in ms)."""
+    """What a collector is asked to do: its probes with what they sign in with, the ranges of its site, which
+    of the probes are to be asked at once (probe → when that was wanted, in ms), and FURTHER_WORK."""
     collector = Collector.objects.select_related("site").get(pk=identifier)
     probes = Probe.objects.filter(
         collector=collector, client=collector.client_id, enabled=True, asset__archived_at=None
@@ -211,6 +215,7 @@ def work_of(identifier: str) -> dict[str, Any]:
         "ranges": collector.site.ranges if collector.site else [],
         "probes": _orders(probes, collector=identifier),
         "now": asked_now(probes),
+        **{name: ask(collector) for name, ask in FURTHER_WORK.items()},
     }
 
 

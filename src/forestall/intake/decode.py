@@ -22,6 +22,7 @@ from forestall.intake.decoded import (
     Decoded,
     DecodeState,
     Held,
+    PlacedBackup,
     PlacedOutcome,
     PlacedSnapshot,
     Stray,
@@ -36,8 +37,8 @@ from forestall.kernel.errors import Rejected
 from forestall.kernel.observations import BATCH_MAX_BYTES
 
 __all__ = [
-    "DecodeState", "Decoded", "PlacedOutcome", "PlacedSnapshot", "Stray", "decode", "join_logs",
-    "join_samples", "weigh",
+    "DecodeState", "Decoded", "PlacedBackup", "PlacedOutcome", "PlacedSnapshot", "Stray", "decode",
+    "join_logs", "join_samples", "weigh",
 ]  # fmt: skip
 
 NOTHING_HELD: Held = {}
@@ -91,6 +92,7 @@ def decode(
         DecodeState(work.last_batch),
         work.strays,
         work.sided,
+        work.backups,
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import zstandard
 
 from forestall.intake.decode_rows import LogRows, SampleRows, attrs_json, outcome_log, outcome_samples
-from forestall.intake.decoded import PlacedOutcome, PlacedSnapshot, Work
+from forestall.intake.decoded import PlacedBackup, PlacedOutcome, PlacedSnapshot, Work
 from forestall.intake.envelope import Envelope
 from forestall.intake.route import Place, RoutedCollector
 from forestall.kernel.observations import BATCH_MAX_BYTES, Batch, Observations, decode_batch
@@ -100,6 +100,9 @@ class Batches:
         self._logs.rows += [
             (place, r.at_ms, at_ms, r.severity, r.facility, r.source, r.message, attrs_json(r.attrs))
             for r in part.logs
+        ]
+        self._work.backups += [
+            PlacedBackup(place.client, place.asset, collector.id, at_ms, report) for report in part.backups
         ]
         self._work.snapshots += [
             PlacedSnapshot(place.client, place.asset, collector.id, at_ms, snapshot) for snapshot in snapshots

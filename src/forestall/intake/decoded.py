@@ -8,6 +8,7 @@ import msgspec
 from forestall.intake.route import Directory
 from forestall.intake.segments import START, Position
 from forestall.intake.values import RAW_MAX_BYTES, Rejection
+from forestall.kernel.backups import BackupReport
 from forestall.kernel.columns import LogColumns, SampleColumns
 from forestall.kernel.observations import Outcome, Snapshot
 
@@ -52,6 +53,17 @@ class PlacedOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedBackup:
+    """A report of a backup, who sent it, and of which asset they say that it is."""
+
+    client: str
+    asset: str
+    collector: str
+    received_at_ms: int
+    report: BackupReport
+
+
+@dataclass(frozen=True, slots=True)
 class Stray:
     """Records about nobody who is known: they wait in quarantine until somebody says whose they are.
 
@@ -92,6 +104,7 @@ class Decoded:
     state: DecodeState
     strays: list[Stray] = field(default_factory=list)
     sided: bool = False
+    backups: list[PlacedBackup] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -103,6 +116,7 @@ class Work:
     last_batch: dict[str, int]
     snapshots: list[PlacedSnapshot] = field(default_factory=list)
     outcomes: list[PlacedOutcome] = field(default_factory=list)
+    backups: list[PlacedBackup] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     last_seen: dict[str, int] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)

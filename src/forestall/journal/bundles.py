@@ -1,5 +1,6 @@
 """Sealed bundles as files: canonical JSON, zstd-compressed, under `data/evidence/<sha256>.json.zst`. The
-hash stands in the journal; whoever seals writes the file first. `export_bundle` makes what `journal.verify` checks.
+hash stands in the journal; whoever seals writes the file first. `export_bundle` makes what
+`journal.verify` checks.
 """
 
 import hashlib

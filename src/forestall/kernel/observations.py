@@ -9,11 +9,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from forestall.kernel.backups import BackupReport
+
 BATCH_MAX_BYTES = 8 << 20
 TEXT_MAX_BYTES = 4 << 20
 ANSWER_MAX_CHARS = 4096
 OUTCOME_SNAPSHOTS_MAX = 50
 SIGHTINGS_MAX = 5_000
+BACKUPS_MAX = 1_000
 LINKS_MAX = 20_000
 
 Name = Annotated[str, Meta(max_length=128)]
@@ -133,6 +136,7 @@ class Observations(Struct, frozen=True):
     logs: Annotated[list[LogRecord], Meta(max_length=20_000)] = []
     snapshots: Annotated[list[Snapshot], Meta(max_length=500)] = []
     outcomes: Annotated[list[Outcome], Meta(max_length=5_000)] = []
+    backups: Annotated[list[BackupReport], Meta(max_length=BACKUPS_MAX)] = []
 
 
 class Batch(Struct, frozen=True):

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,15 @@ from forestall.collect.agent.sending import Sender, Work
 from forestall.collect.agent.settings import SETTINGS, read_settings
 from forestall.collect.agent.spool import Spool
 from forestall.collect.asking import Asker, Keeper, ProbeOrder
+from forestall.collect.backups.records import DIRECTORY as BACKUPS
+from forestall.collect.backups.series import samples_of
+from forestall.collect.backups.working import Working
+from forestall.collect.backups.worth import WORTH_EVERY_S, WORTH_FIRST_S, find_worth
 from forestall.collect.masking import Masker
 from forestall.collect.reach import Reach, of_collector
 from forestall.collect.remembering import Memory
 from forestall.collect.viewing import Reading
+from forestall.kernel.backups import BackupReport
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import LogRecord, Observations, Outcome, Sample, Snapshot
 
@@ -67,6 +73,8 @@ class Agent:
         self._process = psutil.Process()
         keeper = Keeper(Memory(directory / REMEMBERED), self._masker)
         self._asker = Asker([], self._reach([]), self._take_outcome, keeper=keeper)
+        self._working = _working(directory, own.get("backups", {}), self._take_backup)
+        self._plans: dict[str, str] = {}  # identifier → name
         self._sender = Sender(
             self.identity,
             self.spool,
@@ -79,6 +87,7 @@ class Agent:
     async def run(self) -> None:
         """Until `stop` is set; what is left is spooled, and nothing is waited for that may hang."""
         jobs = [self._sender.run(self.stop), self._asker.run(self.stop), self._batch(), self._own()]
+        jobs += [self._working.run(self.stop), self._worth()]
         jobs += [self._look(name) for name in self.looks.names]
         tasks = [asyncio.create_task(job) for job in jobs]
         stopped = asyncio.create_task(self.stop.wait())
@@ -142,6 +151,23 @@ class Agent:
     def _take_work(self, work: Work) -> None:
         self._asker.update(work.probes, reach=self._reach(work.ranges))
         self._asker.ask_now(work.now)
+        self._plans = {order.id: order.name for order in work.backups}
+        self._working.update(work.backups)
+
+    # backups
+
+    async def _worth(self) -> None:
+        """What this machine holds that a plan should cover."""
+        await _pause(self.stop, WORTH_FIRST_S)
+        while not self.stop.is_set():
+            self._take_backup("", await find_worth(_now_ms()))
+            await _pause(self.stop, WORTH_EVERY_S)
+
+    def _take_backup(self, asset: str, report: BackupReport) -> None:
+        found = samples_of(report, self._plans)
+        self.spool.lose(
+            self.seen.add(backups=[(asset, report)], samples_of=[(asset, sample) for sample in found])
+        )
 
     # keeping
 
@@ -163,6 +189,8 @@ class Agent:
                 samples=heap.samples,
                 snapshots=heap.snapshots,
                 outcomes=heap.outcomes_by_asset,
+                backups=heap.backups_by_asset,
+                samples_of=heap.samples_by_asset,
             )
             for number, observations in enumerate(batches):
                 last = number == len(batches) - 1
@@ -197,11 +225,30 @@ async def run_agent(directory: Path) -> None:
 def _heap_of(batches: list[list[Observations]]) -> Heap:
     heap = Heap()
     for part in (part for batch in batches for part in batch):
-        heap.samples += part.samples
+        if part.asset:
+            heap.samples_of += [(part.asset, sample) for sample in part.samples]
+        else:
+            heap.samples += part.samples
         heap.logs += part.logs
         heap.snapshots += part.snapshots
         heap.outcomes += [(part.asset, outcome) for outcome in part.outcomes]
+        heap.backups += [(part.asset, report) for report in part.backups]
     return heap
+
+
+def _working(directory: Path, own: dict[str, Any], deliver: Callable[[str, BackupReport], None]) -> Working:
+    """`[backups] sandbox = "/…"`, `sandbox_max` and `reserve` in bytes. Raises Trouble for other values."""
+    try:
+        return Working(
+            directory / BACKUPS,
+            deliver,
+            now_ms=_now_ms,
+            sandbox=Path(own["sandbox"]) if "sandbox" in own else None,
+            sandbox_max=int(own.get("sandbox_max", 0)),
+            reserve=int(own["reserve"]) if "reserve" in own else None,
+        )
+    except (TypeError, ValueError) as error:
+        raise Trouble(f"{directory / SETTINGS}: [backups] {error}", "Mend that setting.") from error
 
 
 def _read_memory(data: bytes) -> dict[str, dict[str, Any]]:

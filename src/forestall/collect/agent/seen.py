@@ -1,19 +1,23 @@
 """What was seen and is not on disk yet: bounded, the oldest give way. Safe for several threads."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from forestall.kernel.backups import BackupReport, ProgressReport
 from forestall.kernel.observations import LogRecord, Outcome, Sample, Snapshot
 
 SAMPLES_MAX = 200_000
 LOGS_MAX = 100_000
 SNAPSHOTS_MAX = 500
 OUTCOMES_MAX = 50_000
+BACKUPS_MAX = 20_000
 TEXTS_MAX_CHARS = 64 << 20  # of the configurations that outcomes carry
+
+Row = TypeVar("Row")
 
 
 @dataclass(slots=True)
@@ -25,14 +29,23 @@ class Heap:
     snapshots: list[Snapshot] = field(default_factory=list)
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
+    backups: list[tuple[str, BackupReport]] = field(default_factory=list)
+    samples_of: list[tuple[str, Sample]] = field(default_factory=list)  # of other assets than its machine
 
     @property
     def outcomes_by_asset(self) -> dict[str, list[Outcome]]:
         """Outcomes of each asset."""
-        found: dict[str, list[Outcome]] = {}
-        for asset, outcome in self.outcomes:
-            found.setdefault(asset, []).append(outcome)
-        return found
+        return _by_asset(self.outcomes)
+
+    @property
+    def backups_by_asset(self) -> dict[str, list[BackupReport]]:
+        """Reports of backups of each asset."""
+        return _by_asset(self.backups)
+
+    @property
+    def samples_by_asset(self) -> dict[str, list[Sample]]:
+        """Numbers of each asset that is not the machine itself."""
+        return _by_asset(self.samples_of)
 
 
 class Seen:
@@ -50,6 +63,8 @@ class Seen:
         logs: Sequence[LogRecord] = (),
         snapshots: Sequence[Snapshot] = (),
         outcomes: Sequence[tuple[str, Outcome]] = (),
+        backups: Sequence[tuple[str, BackupReport]] = (),
+        samples_of: Sequence[tuple[str, Sample]] = (),
         memory: dict[str, Any] | None = None,
     ) -> int:
         """Add to the heap; how many of the oldest had to give way."""
@@ -58,6 +73,9 @@ class Seen:
             self._heap.logs += logs
             self._heap.snapshots += snapshots
             self._heap.outcomes += outcomes
+            self._heap.samples_of += samples_of
+            for placed in backups:
+                self._add_backup(*placed)
             if memory is not None:
                 self._heap.memory = memory
             self.log_chars += sum(len(one.message) for one in logs)
@@ -80,9 +98,20 @@ class Seen:
                 heap.snapshots + since.snapshots,
                 heap.outcomes + since.outcomes,
                 since.memory,
+                heap.backups + since.backups,
+                heap.samples_of + since.samples_of,
             )
             self.log_chars += sum(len(one.message) for one in heap.logs)
             return self._trim()
+
+    def _add_backup(self, asset: str, report: BackupReport) -> None:
+        """Of how far a proof is only the newest word is worth sending."""
+        backups = self._heap.backups
+        if isinstance(report, ProgressReport) and backups:
+            before = backups[-1][1]
+            if isinstance(before, ProgressReport) and before.proof == report.proof:
+                backups.pop()
+        backups.append((asset, report))
 
     def _trim(self) -> int:
         heap = self._heap
@@ -92,6 +121,8 @@ class Seen:
             (heap.logs, LOGS_MAX),
             (heap.snapshots, SNAPSHOTS_MAX),
             (heap.outcomes, OUTCOMES_MAX),
+            (heap.backups, BACKUPS_MAX),
+            (heap.samples_of, BACKUPS_MAX),
         ):
             over = max(0, len(rows) - most)
             del rows[:over]
@@ -110,3 +141,10 @@ class Seen:
                 lost += len(outcome.snapshots)
                 outcomes[place] = asset, msgspec.structs.replace(outcome, snapshots=[])
         return lost
+
+
+def _by_asset(placed: Iterable[tuple[str, Row]]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for asset, row in placed:
+        found.setdefault(asset, []).append(row)
+    return found

@@ -22,6 +22,7 @@ from forestall.collect.agent.sign import GOOD_FOR_MS, sign
 from forestall.collect.agent.spool import Spool
 from forestall.collect.agent.way_out import proxy_for, say_proxy, trust
 from forestall.collect.asking import ProbeOrder
+from forestall.kernel.backups import BackupOrder
 from forestall.kernel.observations import LogRecord
 
 WORK_EVERY_S = 15.0
@@ -38,12 +39,13 @@ log = logging.getLogger("agent")
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What the server asks of a collector: probes, the ranges that its site declares, and which probes are
-    wanted at once (probe → when that was wanted, in ms)."""
+    """What the server asks of a collector: probes, the ranges that its site declares, which probes are wanted
+    at once (probe → when that was wanted, in ms), and the backup plans that it watches."""
 
     probes: list[ProbeOrder] = []
     ranges: list[str] = []
     now: dict[str, int] = {}
+    backups: list[BackupOrder] = []
 
 
 class Sender:

@@ -182,7 +182,7 @@ async def _observations(request: DoorRequest, desk: Desk, collector: KnownCollec
 
 
 def _size(part: Observations) -> int:
-    return len(part.samples) + len(part.logs) + len(part.snapshots) + len(part.outcomes)
+    return len(part.samples) + len(part.logs) + len(part.snapshots) + len(part.outcomes) + len(part.backups)
 
 
 async def _strangers(batch: Batch, desk: Desk, client: str) -> list[tuple[int, str]]:
