@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from contract.backup_site import PASSWORD, Site, flip, state, wall_ms
+from contract.daemons import free_port, running
 from forestall.collect.backups import borg_store
 from forestall.collect.jobs import borg
 
@@ -205,3 +207,64 @@ async def test_a_pruned_archive_and_one_of_the_same_name(site: Site) -> None:
     site.sh("borg", "create", "::daily", str(site.source))
     proof = await site.work("drill", bound=[bound])
     assert proof.skipped and "has a manifest that was taken at its source" in proof.reason
+
+
+def test_a_run_of_borgmatic_is_a_run_of_borg(site: Site) -> None:
+    config = site.home / "config.yaml"
+    config.write_text(
+        f"location:\n  source_directories:\n    - {site.source}\n    - {site.home}/gone\n"
+        f"  repositories:\n    - {site.repository}\n  exclude_patterns:\n    - '*.iso'\n"
+        f"storage:\n  encryption_passphrase: {PASSWORD}\n"
+    )
+    site.known = False
+    code, run = site.job(
+        "borgmatic",
+        "create",
+        "--stats",
+        "--verbosity",
+        "1",
+        "--config",
+        str(config),
+        "--log-file",
+        str(site.home / "log"),
+    )
+    assert (code, run.said) == (0, "warning") and "gone: [Errno 2] No such file" in run.reason
+    assert re.fullmatch(r"[0-9a-f]{64}", run.copy) and run.files == 14 and run.version == "1.2.4"
+    assert [one.there for one in run.sources] == [True, False] and run.excludes == ["*.iso"]
+    assert PASSWORD not in run.output
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[tuple[int, dict[str, str], dict[str, list[str]]]]:
+    """This machine behind SSH: port, secrets and settings that open it."""
+    for name in ("host", "client"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True
+        )
+    Path("/run/sshd").mkdir(exist_ok=True)
+    port = free_port()
+    (tmp_path / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\nUsePAM no\n"
+        f"PasswordAuthentication no\nAuthorizedKeysFile {tmp_path}/client.pub\nStrictModes no\n"
+    )
+    with running(["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")], port=port):
+        host = " ".join((tmp_path / "host.pub").read_text().split()[:2])
+        secrets = {"password": PASSWORD, "ssh_key": (tmp_path / "client").read_text()}
+        yield port, secrets, {"host_keys": [f"[127.0.0.1]:{port} {host}"]}
+
+
+async def test_a_repository_behind_ssh(
+    site: Site, ssh: tuple[int, dict[str, str], dict[str, list[str]]]
+) -> None:
+    site.job()
+    port, secrets, settings = ssh
+    place = f"ssh://root@127.0.0.1:{port}{site.repository}"
+    there = {"repository": place, "secrets": secrets, "settings": settings}
+    for work in ("check", "drill"):
+        proof = await site.work(work, **there)
+        assert proof.ok, proof.reason
+    assert "cannot be asked over SSH" in (await site.work("check", **there)).reason
+    slices = [await site.work("read", slices=2, **there) for _ in range(2)]
+    assert all(one.ok for one in slices) and sum("of 1 of 1 archives" in one.reason for one in slices) == 1
+    unknown = await site.work("check", repository=place, secrets=secrets)
+    assert unknown.skipped and "Host key verification failed" in unknown.reason

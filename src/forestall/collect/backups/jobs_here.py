@@ -168,6 +168,7 @@ def _before(
         seen.facts["excludes"] = None if found is None else [one[:1024] for one in found[:EXCLUDES_MAX]]
     if not paths or getattr(adapter, "OWN_COMPARISON", False):
         return
+    seen.facts["sources"] = see(paths, counts={})  # as far as it is known when hashing fails
     home = next((Path(one) for one in paths if _has_files(Path(one))), None)
     plain: Path | None = None
     if home is not None:

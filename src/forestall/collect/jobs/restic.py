@@ -227,18 +227,17 @@ async def look(repository: Repository) -> RepositoryReport:
     at_ms = repository.now_ms()
     version = await version_of(repository.run, "restic", "version")
     blank = RepositoryReport(plan="", at_ms=at_ms, opened=False, tool="restic", version=version)
+    room = await in_background(lambda _: _room(repository.place))
     try:
         snapshots = await _snapshots(repository)
         copies = await _copies(repository, snapshots[-COPIES_MAX:])
         locks = await _locks(repository)
+        settings = await _settings(repository, copies)
     except CannotProve as reason:
-        return msgspec.structs.replace(
-            blank, why=reason.why, reason=str(reason)[:2048], **_room(repository.place)
-        )
+        return msgspec.structs.replace(blank, why=reason.why, reason=str(reason)[:2048], **room)
     return msgspec.structs.replace(
-        blank, opened=True, copies=copies, copies_total=len(snapshots), locks=locks,
-        settings=await _settings(repository, copies), **_room(repository.place),
-    )  # fmt: skip
+        blank, opened=True, copies=copies, copies_total=len(snapshots), locks=locks, settings=settings, **room
+    )
 
 
 async def check(repository: Repository, tell: Progress) -> list[CheckSeen]:
