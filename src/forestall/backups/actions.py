@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import transaction
@@ -40,8 +41,13 @@ BECAUSE_MAX_CHARS = 300
 
 def tools() -> dict[str, Spec]:
     """What each tool's adapter says of itself, by name."""
-    found = OnDemand(JOBS)
+    found = _jobs()
     return {name: found[name].SPEC for name in found}
+
+
+@cache
+def _jobs() -> OnDemand:
+    return OnDemand(JOBS)
 
 
 def add_plan(
@@ -242,7 +248,7 @@ def _read_settings(
     terms: PlanTerms, *, keeps: Mapping[str, Any] | None = None
 ) -> tuple[Spec, dict[str, Any]]:
     """The tool's settings, checked. `keeps`: secrets that are there already."""
-    found = OnDemand(JOBS)
+    found = _jobs()
     try:
         spec: Spec = found[terms.tool].SPEC
     except KeyError:

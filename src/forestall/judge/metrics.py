@@ -56,6 +56,7 @@ ASKED = (
     "interface.",
     "device.",
     "bgp.",
+    "backup.",
 )
 
 
@@ -108,6 +109,16 @@ METRICS = _listed(
     ("agent.dropped_count", "the agent had to drop observations"),
     ("agent.cpu_used_ratio", "the agent uses {value} of a processor"),
     ("agent.memory_bytes", "the agent uses {value} of memory"),
+    ("backup.uncovered", "{item} is in no backup plan"),
+    ("backup.size_bytes", "{item} saved {value}"),
+    ("backup.files_count", "{item} saved {value} files"),
+    ("backup.added_bytes", "{item} added {value}"),
+    ("backup.took_s", "{item} took {value}"),
+    ("backup.copies_count", "{item} has {value} copies"),
+    ("backup.repository_used_bytes", "the repository of {item} takes {value}"),
+    ("backup.repository_free_bytes", "the repository of {item} has {value} free"),
+    ("backup.recovery_point_s", "a restore of {item} lost {value}"),
+    ("backup.recovery_time_s", "a restore of {item} took {value}"),
     ("probe.up", "{item} does not answer as it should"),
     ("probe.took_ms", "{item} took {value} to answer"),
     ("certificate.days_left", "the certificate of {item} runs out in {value}"),

@@ -39,6 +39,7 @@ from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
 from forestall.kernel.observations import Sample
 from forestall.networks.actions import PlacedSweep, take_sweeps
+from forestall.processes.judging_backups import PlansToJudge
 from forestall.processes.judging_texts import TextsToJudge
 from forestall.processes.noticing import Noticing
 from forestall.processes.road import Road
@@ -77,6 +78,8 @@ class Judging:
         self._estate_ms = 0
         self._begun = False
         self._texts = TextsToJudge(judge)
+        self._plans = PlansToJudge(judge)
+        self._plans_ms = 0
         self._signing_in: frozenset[str] = frozenset()  # probes with a credential
         self._uses: dict[tuple[str, str], int] = {}
         self.turned_at = time.monotonic()
@@ -129,6 +132,8 @@ class Judging:
         """Judge a stretch of a queue once, and apply what came of it, however often it takes."""
         self._begin()
         self._take_sweeps(decoded)
+        with _database():
+            self._plans.take(decoded.backups, decoded.outcomes, self._clock.now())
         if decoded is not self._judged:
             self._judged = decoded
             self._waiting += self._observe(decoded)
@@ -166,6 +171,11 @@ class Judging:
         self._waiting += self._judge.tick(now_ms)
         with _database():
             self._waiting += self._texts.judge_some(now_ms)
+            if now_ms - self._plans_ms >= self._estate_every_ms:
+                self._plans_ms = now_ms
+                self._plans.look(now_ms)
+                self._waiting += self._plans.judge_coverage(now_ms)
+            self._waiting += self._plans.judge_some(now_ms)
         self._apply()
         with _database():
             self._road.tick(now=self._clock.now())
