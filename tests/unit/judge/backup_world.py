@@ -71,7 +71,9 @@ class World:
             id="0plan00000001", asset=5, name="nightly", tool=self.tool, rpo_ms=self.every_days * DAY,
             started_ms=self.now_ms, grace_ms=4 * HOUR, collector="srv1", sources=("/srv/data", "/srv/mail"),
             keep=self.keep, zone="Europe/Berlin", rto_ms=8 * HOUR, slices=10,
-            cadences=tuple(Cadence(level=level, every_ms=days * DAY) for level, days in cadences),
+            cadences=tuple(
+                Cadence(level=level, every_ms=days * self.every_days * DAY) for level, days in cadences
+            ),
         )  # fmt: skip
 
     # nights
@@ -197,7 +199,7 @@ class World:
 
     def _prove(self) -> None:
         for cadence in self.plan.cadences:
-            every = cadence.every_ms // DAY
+            every = cadence.every_ms // DAY // self.every_days
             if cadence.level == 3:
                 if self.count % (every // self.plan.slices) == 0:
                     part = (self.count // (every // self.plan.slices)) % self.plan.slices + 1

@@ -6,7 +6,7 @@ A rule of a pack names one (`backup: source-missing`). A new check is a function
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from forestall.judge.backups import content, copies, proofs, repository, room, runs, sources
+from forestall.judge.backups import content, copies, proofs, repository, rewriting, room, runs, sources
 from forestall.judge.backups.facts import Facts, Found
 from forestall.judge.backups.values import DAY_MS, HOUR_MS
 
@@ -52,13 +52,13 @@ CHECKS: dict[str, Check] = {
     "shrunk": Check(
         content.shrunk, "a run saves less than {share} of the usual", {"share": SHARE_LEFT}, of_run=True
     ),
-    "encrypted": Check(content.encrypted, "the source looks encrypted", {"share": SHARE_LEFT}, of_run=True),
+    "encrypted": Check(rewriting.encrypted, "the source looks encrypted", of_run=True),
     "rewritten": Check(
-        content.rewritten, "more than {share} was rewritten at once",
+        rewriting.rewritten, "more than {share} was rewritten at once",
         {"share": Setting("share", 0.5, 1, "50%")}, of_run=True,
     ),
     "entropy-up": Check(
-        content.entropy_up, "changes look like noise in {runs} runs", {"runs": Setting("count", 3, 1, "3")}
+        rewriting.entropy_up, "changes look like noise in {runs} runs", {"runs": Setting("count", 3, 1, "3")}
     ),
     "torn": Check(
         content.torn, "files changed while they were read ({times} times)",

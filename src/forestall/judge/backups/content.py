@@ -24,13 +24,9 @@ from forestall.kernel.words import say_bytes, say_number, say_share
 Settings = Mapping[str, float]
 FILES_LEAST = 5  # a fall by fewer files, or by fewer bytes, is none
 BYTES_LEAST = 64_000
-EVENTS_BACK = 60  # runs that are searched for a rewriting
-RANDOM = 7.5  # bits per byte: compressed or encrypted
-PLAINER = 0.5  # by how much less the usual entropy must be, for a rise to say something
 NEW_PART = 0.9
 COUNTING = ("restic", "borg", "borgmatic")  # their count of files is of the whole copy
 INCOMPLETE = 0.5
-RENAMED_LEAST = 0.05
 TORN_KINDS = re.compile(
     r"\.(db|db3|sqlite3?|mdb|accdb|ibd|frm|myd|myi|ldf|mdf|ndf|pst|ost|edb|dbf|fdb|gdb|nsf|vmdk|vhdx?|qcow2|vdi"
     r"|img|kdbx|ldb|wt|tdb|dbx|mbox|jet|btr|abs|rdb|aof)$|ibdata\d|/pg_wal/|/base/\d+/\d+|redo\d+\.log$",
@@ -197,139 +193,6 @@ def _shrunk(facts: Facts, runs: Sequence[RunReport], fall: Fall, *, name: str) -
         numbers={f"now_{name}": fall.now, f"usual_{name}": fall.usual, "left_ratio": share},
         usual={name: fall.usual},
         evidence=[say_run(one) for one in [*runs[max(0, fall.first - 1) : fall.first + 1], run]],
-    )
-
-
-# Rewritten and encrypted
-
-
-def encrypted(facts: Facts, settings: Settings) -> Found | None:
-    """The source was rewritten as noise, or renamed and rewritten: ransomware. Fault 10."""
-    return _rewriting(facts, settings, noise=True)
-
-
-def rewritten(facts: Facts, settings: Settings) -> Found | None:
-    """Nearly everything was rewritten at once, without the signs of encryption."""
-    return _rewriting(facts, settings, noise=False)
-
-
-def _rewriting(facts: Facts, settings: Settings, *, noise: bool) -> Found | None:
-    made = facts.made
-    for place in range(len(made) - 1, max(0, len(made) - EVENTS_BACK), -1):
-        run, before = made[place], made[place - 1]
-        if run.added is None or not run.size or run.files is None or not before.files:
-            continue
-        if run.size < 0.5 * (before.size or 0):
-            continue  # a share of what is hardly there says nothing: that it shrank is told
-        changed = _changed_share(run, before)
-        renamed = (run.renamed or 0) / before.files
-        ratio = run.added / run.size
-        if ratio < RENAMED_LEAST / 2 or max(changed, renamed) < RENAMED_LEAST:
-            continue  # nearly always: an ordinary run
-        signs = _signs(made[max(0, place - 40) : place], run, ratio=ratio, changed=changed, renamed=renamed)
-        whole = ratio >= settings["share"] and changed >= settings["share"] and signs.unusual
-        if not (signs.noise if noise else whole and not signs.noise):
-            continue
-        return _say_rewriting(facts, run, signs, noise=noise)
-    return None
-
-
-class _Signs:
-    """What speaks for an encryption."""
-
-    unusual: bool
-    noise: bool
-    usual_ratio: float
-    words: list[str]
-    numbers: dict[str, float]
-
-
-def _changed_share(run: RunReport, before: RunReport) -> float:
-    """The share of the files of before that were changed, or replaced by new ones under other names."""
-    known = before.files or 1
-    replaced = 0
-    if run.files_new is not None and run.files is not None:
-        removed = run.files_removed
-        if removed is None:
-            removed = max(0, known + run.files_new - run.files)
-        replaced = min(run.files_new, removed)
-    return ((run.files_changed or 0) + replaced) / max(known, 1)
-
-
-def _signs(
-    base: Sequence[RunReport], run: RunReport, *, ratio: float, changed: float, renamed: float
-) -> _Signs:
-    found = _Signs()
-    ratios = sorted(one.added / one.size for one in base if one.added is not None and one.size)
-    high = ratios[(len(ratios) - 1) * 9 // 10] if len(ratios) >= BASE_LEAST else None
-    found.usual_ratio = median(ratios) if ratios else 0.0
-    found.unusual = high is not None and ratio > 3 * high + 0.02
-    plain = [one.entropy for one in base if one.entropy is not None]
-    usual = median(plain) if len(plain) >= BASE_LEAST else None
-    rises = (
-        run.entropy is not None
-        and run.entropy >= RANDOM
-        and usual is not None
-        and run.entropy - usual >= PLAINER
-    )
-    found.numbers = {"added_ratio": ratio, "usual_ratio": found.usual_ratio, "changed_ratio": changed}
-    found.words = [f"{say_share(changed)} of the files were changed or replaced"]
-    names = (
-        renamed >= RENAMED_LEAST and ratio >= renamed / 2 and (run.entropy is None or run.entropy >= RANDOM)
-    )
-    if run.renamed:
-        found.words.append(f"{say_files(run.renamed)} have other names or endings")
-    if run.entropy is not None:
-        before = f", usually {usual:.1f}" if usual is not None else ""
-        found.words.append(f"what was changed looks like noise ({run.entropy:.1f} bits a byte{before})")
-        found.numbers["entropy"] = run.entropy
-    blind = run.entropy is None and changed >= 0.5 and ratio >= 0.5
-    found.noise = found.unusual and ((rises and changed >= RENAMED_LEAST) or names or blind)
-    if not found.noise and run.entropy is not None and run.entropy < RANDOM:
-        found.words[-1] = f"it does not look like noise ({run.entropy:.1f} bits a byte)"
-    return found
-
-
-def _say_rewriting(facts: Facts, run: RunReport, signs: _Signs, *, noise: bool) -> Found:
-    size = run.size or 1
-    added = run.added or 0
-    says = (
-        "the source looks encrypted (ransomware)"
-        if noise
-        else "nearly everything at the source was rewritten at once"
-    )
-    return Found(
-        reason=f"{says}: the run of {say_time(end_of(run))} added {say_bytes(added)} of {say_bytes(size)} "
-        f"({say_share(added / size)}, usually {say_share(signs.usual_ratio)}); {listed(signs.words)}",
-        began_ms=end_of(run),
-        run=run.run,
-        copy=run.copy,
-        since_run_ms=end_of(run),
-        numbers=signs.numbers,
-        evidence=[say_run(one) for one in facts.made[-4:]],
-    )
-
-
-def entropy_up(facts: Facts, settings: Settings) -> Found | None:
-    """What changes looks like noise in one run after the other, and did not before: a slow encryption."""
-    count = int(settings["runs"])
-    known = [one for one in facts.made[-60:] if one.entropy is not None]
-    recent, base = known[-count:], known[:-count]
-    if len(base) < 10 or len(recent) < count:
-        return None
-    high = sorted(one.entropy or 0.0 for one in base)[(len(base) - 1) * 9 // 10]
-    least = min(one.entropy or 0.0 for one in recent)
-    touched = all((one.files_changed or 0) > 0 for one in recent)
-    if not touched or least < RANDOM or least - high < PLAINER:
-        return None
-    return Found(
-        reason=f"in the last {count} runs what was changed looks like noise (at least {least:.1f} "
-        f"bits a byte, before "
-        f"at most {high:.1f}): files are being encrypted or compressed little by little",
-        began_ms=end_of(recent[0]),
-        run=recent[-1].run,
-        numbers={"entropy": least, "usual_entropy": high},
-        evidence=[say_run(one) for one in recent],
     )
 
 
