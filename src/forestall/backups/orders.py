@@ -9,7 +9,7 @@ import msgspec
 from django.db.models import Q
 from django.utils import timezone
 
-from forestall.backups.actions import record_of
+from forestall.backups.actions import record_of, tools
 from forestall.backups.models import BackupPlan, BackupRun
 from forestall.backups.packing import unpack
 from forestall.backups.values import TIMEOUTS_S, WORKS
@@ -45,7 +45,9 @@ def order_of(plan: BackupPlan, *, machine: str, now: datetime) -> BackupOrder:
     """The order for one machine."""
     watches = plan.collector is not None and plan.collector.asset_id == machine
     elsewhere = plan.elsewhere is not None and plan.elsewhere.asset_id == machine
-    mine = {work for work in WORKS if (elsewhere if work == "elsewhere" else watches)}
+    spec = tools().get(plan.tool)
+    known = spec.produces if spec is not None else ()
+    mine = {work for work in WORKS if work in known and (elsewhere if work == "elsewhere" else watches)}
     opened = mine and not is_paused(plan, now)
     settings, secrets = open_settings(plan) if mine else (_open_settings(plan), {})
     return BackupOrder(

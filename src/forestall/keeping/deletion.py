@@ -22,6 +22,7 @@ from django.db.models import CharField, JSONField, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from forestall.alerts.models import Evidence
+from forestall.backups.models import Proof
 from forestall.estate.models import Asset, Client, Collector, Person
 from forestall.estate.values import Role
 from forestall.findings.gate import every
@@ -94,6 +95,9 @@ def carry_out(
         _drain(data, until=deletion.ordered_at + settle, now=now)
         telemetry = _forget_telemetry(store, client)
         digests = list(every(Evidence).filter(client=client).values_list("sha256", flat=True))
+        digests += list(
+            every(Proof).filter(client=client).exclude(sha256="").values_list("sha256", flat=True)
+        )
         certificate: dict[str, Any] = {
             "client": client,
             "ordered_at": deletion.ordered_at.isoformat(),

@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from forestall.backups.actions import tools
 from forestall.backups.coverage import Thing, coverage
 from forestall.backups.judged import history_of, judged_plan, note_standing
-from forestall.backups.models import BackupPlan, BackupRun, PlanStanding, Worth
+from forestall.backups.models import BackupPlan, PlanStanding, Worth
 from forestall.backups.orders import is_paused
 from forestall.backups.sealing import list_unsealed, seal_proof
 from forestall.backups.taking import Taken, take_reports, take_run
@@ -299,8 +299,3 @@ def _seal_left(now: datetime) -> None:
         except OSError as error:
             log.warning("the proof %s cannot be sealed: %s", row.pk, error.strerror)
             return
-
-
-def prune_runs(*, now: datetime, keep_days: int) -> int:
-    """Runs that are older than that are deleted; how many."""
-    return BackupRun.objects.of(SCOPE).filter(at__lt=now - timedelta(days=keep_days)).delete()[0]

@@ -1,5 +1,6 @@
-"""Retention: each client's own terms and holds, applied to the telemetry."""
+"""Retention: each client's own terms and holds, applied to the telemetry, and to what is kept of backups."""
 
+from forestall.backups.retention import keep_backups
 from forestall.estate.queries import list_clients
 from forestall.estate.tenancy import system_scope
 from forestall.keeping.queries import list_holds
@@ -32,4 +33,7 @@ def keep(store: Store, limits: Limits, *, now_ms: int) -> dict[str, int]:
         )
         for row in list_holds(scope, now=from_ms(now_ms), limit=ALL)
     ]
-    return retention.apply(store, own, default=default, now_ms=now_ms, holds=holds)
+    gone = retention.apply(store, own, default=default, now_ms=now_ms, holds=holds)
+    held = {row.client_id for row in list_holds(scope, now=from_ms(now_ms), limit=ALL)}
+    backups = keep_backups(now=from_ms(now_ms), held=held)
+    return gone | {f"backup {what}": count for what, count in backups.items()}
