@@ -38,7 +38,7 @@ def test_a_run_is_seen_and_names_its_archive(site: Site) -> None:
 async def test_a_missing_source_is_a_warning_and_an_empty_archive_is_seen(site: Site) -> None:
     site.known = False
     code, run = site.job(*site.command(str(site.home / "gone"), str(site.home / "gone too")))
-    assert (code, run.said) == (1, "warning") and "gone: [Errno 2] No such file" in run.reason
+    assert (code, run.said) == (1, "warning") and re.search("gone: .*No such file", run.reason)
     assert [one.there for one in run.sources] == [False, False] and run.files == 0
     copy = await site.copy()
     assert copy.key == run.copy and (copy.files, copy.problem) == (0, "it holds no file")
@@ -228,7 +228,7 @@ def test_a_run_of_borgmatic_is_a_run_of_borg(site: Site) -> None:
         "--log-file",
         str(site.home / "log"),
     )
-    assert (code, run.said) == (0, "warning") and "gone: [Errno 2] No such file" in run.reason
+    assert (code, run.said) == (0, "warning") and re.search("gone: .*No such file", run.reason)
     assert re.fullmatch(r"[0-9a-f]{64}", run.copy) and run.files == 14 and run.version == "1.2.4"
     assert [one.there for one in run.sources] == [True, False] and run.excludes == ["*.iso"]
     assert PASSWORD not in run.output
@@ -267,4 +267,4 @@ async def test_a_repository_behind_ssh(
     slices = [await site.work("read", slices=2, **there) for _ in range(2)]
     assert all(one.ok for one in slices) and sum("of 1 of 1 archives" in one.reason for one in slices) == 1
     unknown = await site.work("check", repository=place, secrets=secrets)
-    assert unknown.skipped and "Host key verification failed" in unknown.reason
+    assert unknown.skipped and re.search("Host key verification failed|Connection closed", unknown.reason)

@@ -172,7 +172,7 @@ async def test_what_a_restart_interrupted_is_begun_again_and_what_was_done_is_no
     async with Agent(tmp_path, tool) as agent:
         agent.working.update([order(wanted=[check, drill], works=works)])
         await agent.until(lambda: tool.began == ["check", "restore", "restore"])
-        assert len(list((tmp_path / DIRECTORY / "scratch").iterdir())) == 1  # the old sandbox is gone
+        assert len(list(agent.working.scratch.iterdir())) == 1  # the old sandbox is gone
         tool.go.set()
         await agent.until(agent.proofs)
     (proof,) = agent.proofs()
@@ -187,7 +187,7 @@ async def test_a_restore_that_outgrows_its_sandbox_is_stopped(tmp_path: Path) ->
     async with Agent(tmp_path, tool := Tool(), sandbox_max=3_000_000) as agent:
         agent.working.update([order(wanted=[wanted("drill")], sandbox_max=5_000_000)])
         await agent.until(agent.proofs)
-        await agent.until(lambda: not list((tmp_path / DIRECTORY / "scratch").iterdir()))
+        await agent.until(lambda: not list(agent.working.scratch.iterdir()))
     (proof,) = agent.proofs()
     assert (
         proof.skipped

@@ -32,7 +32,9 @@ _FILES = re.compile(r"Number of files:\s*(\d+)")
 _SIZES = re.compile(r"This archive:\s*([\d.]+) (\w+)\s+([\d.]+) (\w+)\s+([\d.]+) (\w+)")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _WARNED = re.compile(
-    r"\[Errno \d+\]|file changed while we|terminating with warning|changed size during|^.*: \w+: \[E", re.M
+    r"\[Errno \d+\]|No such file or directory|Permission denied|file changed while we|"
+    r"terminating with warning|changed size during",
+    re.M,
 )
 _QUIET = re.compile(
     r"^(-{3,}|[AMUCEdsbhfcx?i+x-] \S|Repository: |Archive |Time \(|Duration|Number of|Utilization|"

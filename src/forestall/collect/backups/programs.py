@@ -133,7 +133,9 @@ class Programs:
         own["PATH"] = search_path()
         if as_user := user or self._user:
             own["HOME"] = _known(as_user).pw_dir
-        own |= {"LC_ALL": "C.UTF-8", "TMPDIR": str(self._scratch), **env}
+        if not as_user or as_user == getpass.getuser():  # another user may not write there
+            own["TMPDIR"] = str(self._scratch)
+        own |= {"LC_ALL": "C.UTF-8", **env}
         line = [*_low(as_user), *checked(command, path=own["PATH"])]
         with contextlib.ExitStack() as files:
             out = files.enter_context(out_to.open("wb")) if out_to else asyncio.subprocess.PIPE

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import hashlib
+import os
 import shutil
 import stat
 import time
@@ -16,9 +18,34 @@ from forestall.collect.backups.walking import size_below
 
 RESERVE_BYTES = 2 << 30
 RESERVE_SHARE = 0.05  # of the disk: whichever is more stays free
+SHARED = Path("/var/tmp")  # noqa: S108 - the name is checked to be ours
 WATCH_S = 1.0
 COUNT_SHARE = 5.0  # counting takes at most a fifth of the time
 T = TypeVar("T")
+
+
+def scratch_for(directory: Path) -> Path:
+    """Where the works of an agent with this directory may leave things until they end: where a service that
+    must not run as root can get at what was restored for it, which is not so below the agent's directory."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return directory / "scratch"
+    return SHARED / f"forestall-{hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()[:16]}"
+
+
+def make_scratch(scratch: Path) -> None:
+    """Empty, ours, and for nobody else to look into; others may pass through it. Raises OSError when somebody
+    else has taken its name."""
+    scratch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        scratch.mkdir(mode=0o711)
+    facts = scratch.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or (os.name == "posix" and facts.st_uid != os.geteuid()):
+        raise OSError(
+            0, f"{scratch} belongs to somebody else: remove it, or name another ([backups] sandbox)"
+        )
+    scratch.chmod(0o711)
+    for left in scratch.iterdir():  # by a work that a restart interrupted
+        remove(left)
 
 
 class Sandbox:
@@ -104,6 +131,9 @@ def remove(directory: Path) -> None:
             Path(path).chmod(stat.S_IRWXU)
             function(path)
 
+    if directory.is_symlink() or directory.is_file():
+        directory.unlink(missing_ok=True)
+        return
     for _ in range(2):  # a directory that could not be listed is opened by the first round
         if directory.exists():
             shutil.rmtree(directory, onerror=opened)

@@ -22,7 +22,7 @@ from forestall.collect.backups.background import in_background
 from forestall.collect.backups.programs import Programs
 from forestall.collect.backups.proving import Proving, pair, prove
 from forestall.collect.backups.records import Done, Records
-from forestall.collect.backups.sandbox import Sandbox, remove
+from forestall.collect.backups.sandbox import Sandbox, make_scratch, remove, scratch_for
 from forestall.kernel.backups import (
     BackupOrder,
     BackupReport,
@@ -71,7 +71,7 @@ class _Task:
 class Working:
     """`update` says what is to be watched, `run` does it until told to stop.
 
-    `directory` is the agent's `backups` directory; `sandbox` where restores go (None: in there),
+    `directory` is the agent's `backups` directory; `sandbox` where restores go (None: see `scratch_for`),
     `sandbox_max` and `reserve` bound it in bytes. `deliver` is called in the event loop and must not block.
     """
 
@@ -90,7 +90,7 @@ class Working:
         self.failed = self.lost = 0
         self._deliver_to = deliver
         self._now_ms = now_ms
-        self._scratch = (sandbox or directory) / "scratch"
+        self.scratch = sandbox / "forestall-scratch" if sandbox else scratch_for(directory)
         self._sandbox_max, self._reserve = sandbox_max, reserve
         self._adapters = OnDemand(JOBS) if adapters is None else adapters
         self._orders: dict[str, BackupOrder] = {}
@@ -122,7 +122,12 @@ class Working:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, or cancelled."""
-        await in_background(lambda _: remove(self._scratch))  # of a work that a restart interrupted
+        try:
+            await in_background(lambda _: make_scratch(self.scratch))
+        except OSError as error:
+            raise Trouble(
+                f"there is no place for restores: {error}", "Mend [backups] sandbox in agent.toml."
+            ) from error
         lanes = [self._lane("look", stop), self._lane("proof", stop), self._take_reports(stop)]
         tasks = [asyncio.create_task(lane) for lane in lanes]
         stopping = asyncio.create_task(stop.wait())
@@ -134,6 +139,7 @@ class Working:
             for one in (stopping, *tasks):
                 one.cancel()
             await asyncio.wait([stopping, *tasks])
+            await asyncio.shield(in_background(lambda _: remove(self.scratch)))
 
     # when
 
@@ -188,10 +194,10 @@ class Working:
         """One work, delivered, and remembered as done or tried."""
         order, began_ms = task.order, self._now_ms()
         proof = task.proof or new_id()
-        scratch = self._scratch / proof
+        scratch = self.scratch / proof
         try:
             adapter, repository = self._prepare(order, scratch, task.timeout_s)
-            await in_background(lambda _: scratch.mkdir(mode=0o700, parents=True))
+            await in_background(lambda _: make_scratch(scratch))
             async with asyncio.timeout(
                 min(task.timeout_s, LOOK_MAX_S) if task.work == "look" else task.timeout_s
             ):
