@@ -230,7 +230,9 @@ def test_08_by_its_size_alone() -> None:
 def test_10_ransomware(given: dict[str, Any]) -> None:
     made = world()
     made.night(**given)
-    one_finding(made, "backup-encrypted", "looks encrypted (ransomware)", "usually at most 0.4%", "of the files were")
+    one_finding(
+        made, "backup-encrypted", "looks encrypted (ransomware)", "usually at most 0.4%", "of the files were"
+    )
     made.nights(20)
     one_finding(made, "backup-encrypted", "ransomware")
     assert found(made.judge(accepted_ms=made.now_ms - 5 * DAY)) == {}, "a person said that it is normal"
@@ -239,7 +241,9 @@ def test_10_ransomware(given: dict[str, Any]) -> None:
 def test_10_everything_was_rewritten_by_a_migration() -> None:
     made = world()
     made.night(added=39_000_000_000, files_changed=11_000, entropy=5.1)
-    one_finding(made, "backup-rewritten", "rewritten at once", "what was changed does not look like noise (5.1 bits")
+    one_finding(
+        made, "backup-rewritten", "rewritten at once", "what was changed does not look like noise (5.1 bits"
+    )
 
 
 def test_10_a_slow_encryption_drifts() -> None:

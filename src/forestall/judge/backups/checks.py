@@ -188,3 +188,9 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "run-overdue": ("no-longer-reported", "schedule-moved"),
     **{f"{name}-failed": (f"{name}-overdue",) for name in LEVELS.values()},
 }  # fmt: skip
+# What keeps new copies from being there makes a drill miss the RPO as well.
+for _cause in (
+    "run-failed", "run-overdue", "run-too-long", "copy-not-there", "copies-vanished", "key-refused", "room-full",
+    "repository-away", "destination-changed", "clock-wrong", "repository-damaged", "tool-too-old",
+):
+    EXPLAINS[_cause] = (*EXPLAINS[_cause], "objective-missed")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from forestall.judge.backups.checks import CHECKS, LEVELS
 from forestall.judge.backups.facts import end_of
 from forestall.judge.backups.judging import judge_plan
 from forestall.judge.backups.values import Disagreement, JudgedPlan, PlanHistory, PlanVerdict
@@ -16,6 +17,7 @@ from forestall.judge.reasons import say_span
 from forestall.judge.rules import Look, Rule
 from forestall.judge.transitions import NO_LONGER, Estate, make_transition
 from forestall.judge.values import JudgedAsset, State, Transition
+from forestall.kernel.words import say_list
 
 Key = tuple[int, str, str]  # asset, rule, plan's name
 STICKY = (
@@ -161,7 +163,17 @@ def _still(rule: Rule, plan: JudgedPlan, history: PlanHistory, held: HeldPlan) -
 
 
 def _why_over(plan: JudgedPlan, verdict: PlanVerdict, rule: Rule) -> str:
+    """Why a finding ended: what stands now in its place."""
+    rungs = verdict.ladder.rungs
+    levels = {name: level for level, name in LEVELS.items()}
+    level = levels.get(rule.check.rpartition("-")[0])
+    if level is not None and rungs[level].at_ms is not None:
+        return f"{plan.name}: {rungs[level].said}"
+    if CHECKS[rule.check].of_run and rungs[1].status == "proved":
+        return f"{plan.name}: {rungs[1].said}"
+    if rule.check == "run-overdue" and rungs[0].status == "proved":
+        return f"{plan.name}: {rungs[0].said}"
     other = [one.rule for one in verdict.disagreements]
     if other:
-        return f"{plan.name}: {rule.name} no longer holds by itself ({', '.join(other[:3])} does)"
-    return f"{plan.name}: {verdict.ladder.said}"
+        return f"{plan.name}: it is no longer so, or {say_list(other)} explains it"
+    return f"{plan.name}: it is no longer so ({verdict.ladder.said})"

@@ -4,7 +4,7 @@ missed."""
 import re
 from collections.abc import Callable, Mapping
 
-from forestall.judge.backups.facts import Facts, Found, end_of
+from forestall.judge.backups.facts import Facts, Found, end_of, is_good
 from forestall.judge.backups.proving import (
     RESTORES,
     Standing,
@@ -208,8 +208,8 @@ def objective_missed(facts: Facts, _: Settings) -> Found | None:
         if plan.rto_ms and proof.rto_ms is not None and proof.rto_ms > plan.rto_ms:
             parts.append(f"it took {say_ms(proof.rto_ms)} to be back, {say_ms(plan.rto_ms)} were agreed")
         allowed = plan.rpo_ms + facts.grace_ms + (facts.longest_ms() or 0)
-        before = [end_of(one) for one in facts.made if end_of(one) <= proof.began_ms]
-        in_time = bool(before) and proof.began_ms - before[-1] <= allowed  # a run that is late is told as that
+        before = [end_of(one) for one in facts.made if is_good(one) and end_of(one) <= proof.began_ms]
+        in_time = bool(before) and proof.began_ms - before[-1] <= plan.rpo_ms + facts.grace_ms  # a run that is late is told as that
         if proof.rpo_ms is not None and proof.rpo_ms > allowed and in_time:
             parts.append(f"what came back was {say_ms(proof.rpo_ms)} old, {say_ms(plan.rpo_ms)} were agreed")
         if parts:

@@ -52,11 +52,11 @@ class Rewriting:
         entropy = self.run.entropy
         if not self.unusual:
             return False
-        if entropy is None:
-            return self.changed >= HALF and self.added >= HALF
-        if entropy < RANDOM:
+        if entropy is not None and entropy < RANDOM:
             return False
-        rises = self.usual_entropy is not None and entropy - self.usual_entropy >= PLAINER
+        if entropy is None or self.usual_entropy is None:
+            return self.changed >= HALF and self.added >= HALF
+        rises = entropy - self.usual_entropy >= PLAINER
         many = self.changed >= max(LEAST, _beyond(self.usual_changed), 2 * self.fresh)
         renamed = self.renamed >= max(LEAST, 2 * self.fresh) and self.added >= self.renamed / 2
         return (rises and many) or renamed
