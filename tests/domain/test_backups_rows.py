@@ -1,5 +1,5 @@
-"""Reports of backups become rows once, of the right plan alone; proofs are sealed; what people decide stands in
-the journal; collectors are told what to do, and nobody else is."""
+"""Reports of backups become rows once, of the right plan alone; proofs are sealed; what people decide stands
+in the journal; collectors are told what to do, and nobody else is."""
 
 import json
 from datetime import timedelta

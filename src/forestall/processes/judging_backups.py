@@ -7,7 +7,7 @@ What is in no plan is judged too, as a number for each thing that a machine hold
 import heapq
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -102,7 +102,7 @@ class PlansToJudge:
             self._forget_gone(now_ms)
         else:
             touched = rows.filter(touched_at__gte=self._looked_at - OVERLAP)
-            judged = touched.filter(standing__judged_at__gte=F("touched_at"), archived_at=None)
+            judged = touched.filter(standing__judged_at__gt=F("touched_at"))
             fresh = touched.exclude(pk__in=judged.values("pk"))
             self._due.update(dict.fromkeys(fresh.values_list("pk", flat=True)))
         self._looked_at = from_ms(now_ms)
@@ -144,23 +144,21 @@ class PlansToJudge:
         clients = {*worths.values_list("client", flat=True), *plans.values_list("client", flat=True)}
         clients |= set(machines.values_list("client", flat=True))
         managed = BackupPlan.objects.of(SCOPE).filter(client__in=clients, archived_at=None)
-        said: dict[str, set[str]] = {}
+        said: dict[str, set[tuple[str, str]]] = {}
         for one in self._judge.open.values():
             if one.metric == UNCOVERED:
-                said.setdefault(one.asset, set()).add(one.item)
+                said.setdefault(one.client, set()).add((one.asset, one.item))
         taken: list[Transition] = []
         for client in sorted(set(managed.values_list("client", flat=True))):
-            taken += self._say(client, coverage(SCOPE, client=client), said, now_ms=now_ms)
+            taken += self._say(client, coverage(SCOPE, client=client), said.get(client, set()), now_ms=now_ms)
         return taken
 
     def _say(
-        self, client: str, things: Sequence[Thing], said: Mapping[str, set[str]], *, now_ms: int
+        self, client: str, things: Sequence[Thing], said: Iterable[tuple[str, str]], *, now_ms: int
     ) -> list[Transition]:
         """A number for each thing: 1 when it is in no plan, else 0; 0 too for what is gone. `said`: what was
-        in no plan before, by asset."""
-        rows: dict[tuple[int, str], float] = {}
-        for asset in {one.asset.pk for one in things}:
-            rows |= {(to_number(asset), item): 0.0 for item in said.get(asset, ())}
+        in no plan before, by asset and item."""
+        rows = {(to_number(asset), item): 0.0 for asset, item in said}
         rows |= {(to_number(one.asset.pk), item_of(one)): float(one.uncovered) for one in things}
         if not rows:
             return []

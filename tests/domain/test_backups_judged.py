@@ -1,0 +1,192 @@
+"""From an agent's batch to findings, how a plan stands, and back: through the decoder and the judge's side,
+twice over as after a crash."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+import zstandard
+
+from domain.backup_rows import Site, drill_at, look_at, make_backups, run_at, terms
+from estate_factories import EVERYTHING, START, make_asset
+from forestall.alerts.models import Alert, Evidence
+from forestall.backups import actions, queries
+from forestall.backups.models import BackupRun, PlanStanding
+from forestall.findings.models import Finding
+from forestall.intake.decode import DecodeState, decode
+from forestall.intake.envelope import Envelope, encode_envelope
+from forestall.intake.queries import load_directory
+from forestall.intake.segments import Position
+from forestall.judge.judge import Judge
+from forestall.judge.pack import load_packs
+from forestall.judge.shelf import builtin_packs
+from forestall.kernel.backups import BackupReport, RunReport, SourceSeen, UncoveredSeen, WorthReport
+from forestall.kernel.clock import to_ms
+from forestall.kernel.observations import Batch, Observations, encode_batch
+from forestall.processes.judging import Judging
+from forestall.processes.road import Road
+from road_factories import Sources
+
+pytestmark = pytest.mark.django_db
+NIGHT = START.replace(hour=2)
+
+
+class World:
+    """The judge's side on a clock of its own, fed as by an agent."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.at = site, START
+        self.state, self.number = DecodeState(), 0
+        self.judging = self._judging()
+
+    def _judging(self) -> Judging:
+        return Judging(Judge(load_packs(builtin_packs())), Road(Sources()), self)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def send(self, *reports: BackupReport, at: datetime | None = None) -> None:
+        """A batch of the agent, twice to the judge's side, and time passes."""
+        self.at = at or self.at
+        self.number += 1
+        batch = Batch(
+            number=self.number, sent_at_ms=to_ms(self.at),
+            observations=[Observations(asset=self.site.asset.pk, backups=list(reports))],
+        )  # fmt: skip
+        frame = encode_envelope(
+            Envelope(
+                kind="observations", received_at_ms=to_ms(self.at), client=self.site.client.pk,
+                collector=self.site.collector, peer="10.0.0.9",
+                body=zstandard.compress(encode_batch(batch)),
+            )
+        )  # fmt: skip
+        decoded = decode([(Position(1, self.number), frame)], load_directory(EVERYTHING, self), self.state)
+        self.state = decoded.state
+        assert not decoded.rejected
+        self.judging.step(decoded)
+        self.judging.step(decoded)
+        self.turn()
+
+    def turn(self, *, later: timedelta = timedelta(seconds=6)) -> None:
+        self.at += later
+        self.judging.tick(to_ms(self.at))
+
+    def restart(self) -> None:
+        """Go on from what was saved."""
+        state = self.judging.save()
+        self.judging = self._judging()
+        self.judging.restore(state)
+        self.turn()
+
+    def nights(self, count: int, *, until: datetime = NIGHT) -> list[RunReport]:
+        """Runs that went well, the last one at `until`."""
+        runs = [
+            run_at(self.site.plan, until - timedelta(days=back), files=10_000 + 3 * back)
+            for back in reversed(range(count))
+        ]
+        self.send(*runs, look_at(self.site.plan, until + timedelta(hours=1), *runs), at=START)
+        return runs
+
+    def standing(self) -> PlanStanding:
+        return PlanStanding.objects.get(plan=self.site.plan)
+
+
+def world(**more: object) -> World:
+    return World(make_backups(now=START - timedelta(days=5), **more))
+
+
+def backup_findings(rules: Sequence[str] = ()) -> list[tuple[str, bool]]:
+    found = Finding.objects.filter(rule__startswith="backup-").order_by("opened_at", "pk")
+    return [(one.rule, one.ended_at is None) for one in found if not rules or one.rule in rules]
+
+
+def test_good_nights_are_no_finding_and_a_drill_proves_level_4() -> None:
+    here = world(cadences={"look": 21_600, "drill": 7 * 86_400})
+    runs = here.nights(20)
+    here.send(drill_at(here.site.plan, here.at, runs[-1]))
+    standing = here.standing()
+    assert backup_findings() == []
+    assert (standing.level, standing.concern, standing.last_said) == (4, 0, "success")
+    assert standing.proved_at and "level 4" in standing.said
+    assert [one["level"] for one in standing.rungs] == list(range(7))
+    assert standing.last_run_at == NIGHT and standing.next_due_at and standing.next_due
+
+
+def test_a_source_that_is_gone_is_one_finding_with_evidence_through_restarts_and_ends() -> None:
+    here = world(cadences={"look": 21_600, "drill": 7 * 86_400})
+    runs = here.nights(20)
+    gone = run_at(
+        here.site.plan, NIGHT + timedelta(days=1), files=0, size=0, files_new=0, files_changed=0,
+        files_removed=10_000, sources=[SourceSeen("/srv/data", there=False, problem="No such file")],
+    )  # fmt: skip
+    here.send(gone, look_at(here.site.plan, NIGHT + timedelta(days=1, hours=1), *runs, gone),
+              at=START + timedelta(days=1))  # fmt: skip
+    assert ("backup-source-missing", True) in backup_findings()
+    opened = backup_findings()
+    assert Evidence.objects.filter(finding__rule="backup-source-missing").exists()
+    standing = here.standing()
+    assert standing.concern > 0 and standing.rule.startswith("backup-") and "/srv/data" in standing.reason
+    assert queries.findings_of(EVERYTHING, here.site.plan)
+    here.restart()
+    here.send(gone)
+    assert backup_findings() == opened and BackupRun.objects.count() == 21
+    back = run_at(here.site.plan, NIGHT + timedelta(days=2))
+    here.send(back, look_at(here.site.plan, NIGHT + timedelta(days=2, hours=1), *runs, gone, back),
+              at=START + timedelta(days=2))  # fmt: skip
+    assert ("backup-source-missing", False) in backup_findings()
+    assert not [one for one in backup_findings() if one[1]], backup_findings()
+    assert here.standing().concern == 0
+    assert Alert.objects.filter(client=here.site.client).count() == 1
+
+
+def test_a_job_that_never_comes_is_silent_and_a_pause_ends_that() -> None:
+    here = world(cadences={})
+    here.nights(10)
+    here.at = START + timedelta(days=2)
+    here.turn()
+    assert ("backup-overdue", True) in backup_findings()
+    actions.pause(EVERYTHING, here.site.plan, because="the shop is closed", now=here.at,
+                  until=here.at + timedelta(days=3))  # fmt: skip
+    here.turn()
+    assert ("backup-overdue", False) in backup_findings()
+    assert here.standing().concern == 0
+    here.at += timedelta(days=3)
+    here.turn()
+    assert len(backup_findings(["backup-overdue"])) == 1  # its time counts from the end of the pause
+    here.at += timedelta(days=2)
+    here.turn()
+    assert backup_findings(["backup-overdue"])[-1][1]
+
+
+def test_what_is_in_no_plan_is_found_and_ends_when_it_is_covered_or_gone() -> None:
+    here = world(cadences={})
+    things = [UncoveredSeen("volume", "/srv", 9 << 30), UncoveredSeen("volume", "/mail", 9 << 30)]
+    here.send(WorthReport(at_ms=to_ms(here.at), things=things))
+    (found,) = Finding.objects.filter(rule="backup-uncovered", ended_at=None)
+    assert found.item == "volume /mail" and "in no backup plan" in found.reason
+    bare = make_asset(here.site.client, name="bare")
+    here.turn()
+    assert Finding.objects.filter(rule="backup-uncovered", asset=bare, ended_at=None).exists()
+    here.restart()
+    actions.add_plan(EVERYTHING, asset=bare, terms=terms("all"), now=here.at)
+    here.send(WorthReport(at_ms=to_ms(here.at), things=things[:1]), at=here.at + timedelta(hours=1))
+    here.turn()
+    left = Finding.objects.filter(rule="backup-uncovered", ended_at=None)
+    assert not [(one.asset.name, one.item) for one in left]
+
+
+def test_a_plan_of_another_name_takes_its_findings_along() -> None:
+    here = world(cadences={})
+    here.nights(3)
+    here.at = START + timedelta(days=3)
+    here.turn()
+    assert Finding.objects.filter(rule="backup-overdue", item="files", ended_at=None).exists()
+    actions.amend(EVERYTHING, here.site.plan, terms=terms("documents", cadences={}), now=here.at)
+    here.turn()
+    open_items = {one.item for one in Finding.objects.filter(rule="backup-overdue", ended_at=None)}
+    assert open_items == {"documents"}
+    actions.archive(EVERYTHING, here.site.plan, now=here.at)
+    here.turn()
+    assert not Finding.objects.filter(rule__startswith="backup-", ended_at=None).exclude(
+        rule="backup-uncovered"
+    )
