@@ -7,6 +7,10 @@ from estate_factories import EVERYTHING, make_asset, make_client, make_person, m
 from forestall.alerts.actions import open_window
 from forestall.alerts.channels import create_channel
 from forestall.alerts.models import Alert, Evidence
+from forestall.backups.actions import add_plan
+from forestall.backups.models import BackupRun, Proof
+from forestall.backups.taking import take_reports
+from forestall.backups.values import PlanTerms
 from forestall.configs.actions import store_snapshot
 from forestall.estate.access import make_token
 from forestall.estate.actions import add_contact, add_probe
@@ -15,10 +19,12 @@ from forestall.estate.enrolment import enrol_collector, make_enrolment_token
 from forestall.estate.models import Client, Collector, Tag
 from forestall.estate.values import Role
 from forestall.findings.models import Finding, Override
+from forestall.intake.decoded import PlacedBackup
 from forestall.intake.heartbeats import add_heartbeat
 from forestall.intake.models import RejectedInput, Stranger
 from forestall.judge.values import State
 from forestall.keeping.actions import hold
+from forestall.kernel.backups import ProofReport, RunReport
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
 from forestall.networks.models import Sighting
@@ -91,6 +97,17 @@ def make_world(now: datetime) -> World:
     add_probe(
         EVERYTHING, asset=swept_by.asset, kind="discover", target="declared ranges", collector=collector.id
     )
+    at_ms = to_ms(now)
+    plan = add_plan(
+        EVERYTHING, asset=swept_by.asset, now=now, collector=collector.id,
+        terms=PlanTerms(name="theirs", tool="restic", every_s=86_400, repository="/mnt/theirs"),
+    )  # fmt: skip
+    run = RunReport(plan=plan.pk, run="theirs", at_ms=at_ms, by="job", said="success", ended_ms=at_ms)
+    drill = ProofReport(
+        plan=plan.pk, proof="theirs", work="drill", began_ms=at_ms, ended_ms=at_ms, ok=False, reason="No."
+    )
+    placed = [PlacedBackup(other.pk, plan.asset_id, collector.id, at_ms, one) for one in (run, drill)]
+    assert not take_reports(placed, now=now).refused
     road = Road()
     road.now = now - timedelta(minutes=10)
     road.feed(transition(asset, State.BREAKING, at=road.now))
@@ -129,5 +146,9 @@ def make_world(now: datetime) -> World:
             "hold": held.pk,
             "sighting": sighting.pk,
             "ticket": Ticket.objects.get(client=other).pk,
+            "plan": plan.pk,
+            "run": str(BackupRun.objects.get(plan=plan).pk),
+            "proof": Proof.objects.get(plan=plan).pk,
+            "elsewhere": collector.id,
         },
     )

@@ -121,7 +121,8 @@ def find_plan(scope: Scope, identifier: str) -> BackupPlan | None:
 def find_plan_by_word(scope: Scope, word: str) -> list[BackupPlan]:
     """Plans with that identifier or name, for the shell."""
     rows = BackupPlan.objects.of(scope).filter(Q(pk=word) | Q(name__iexact=word), archived_at=None)
-    return list(rows.select_related("asset", "client", "standing").order_by("pk")[:20])
+    rows = rows.select_related("asset", "client", "standing", "collector__asset")
+    return list(rows.order_by("pk")[:20])
 
 
 def newest_runs(

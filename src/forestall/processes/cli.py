@@ -13,6 +13,7 @@ from forestall import __version__
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import Outcome
 from forestall.processes.admin import admin
+from forestall.processes.admin_backups import backup_commands
 from forestall.processes.role import ROLES
 from forestall.processes.safekeeping import safekeeping
 from forestall.processes.setup import installation, locate
@@ -36,7 +37,11 @@ app.add_typer(agent, name="agent")
 app.add_typer(evidence, name="evidence")
 for group in admin.registered_groups:
     app.registered_groups.append(group)
-for command in (*admin.registered_commands, *safekeeping.registered_commands):
+for command in (
+    *admin.registered_commands,
+    *safekeeping.registered_commands,
+    *backup_commands.registered_commands,
+):
     app.registered_commands.append(command)
 
 
