@@ -39,7 +39,7 @@ class Seeded:
     session: str = ""
 
 
-def fill(now: datetime, *, clients: int = 5) -> Seeded:
+def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     """Rows for every page. `foreign` are things of a client that a narrow reader does not see."""
     from estate_factories import EVERYTHING
     from forestall.alerts.actions import open_window
@@ -102,6 +102,7 @@ def fill(now: datetime, *, clients: int = 5) -> Seeded:
     for ids in (found.ids, found.foreign):
         if ids:
             _discover(ids, now)
+            _back_up(ids, now, nights=nights)
             _break(ids, now)
             _configure(ids, now)
             _reject(ids, now)
@@ -149,6 +150,15 @@ def _discover(ids: dict[str, str], now: datetime) -> None:
     rows = Row.objects.filter(client=ids["client"], asset=None).order_by("pk")
     ids["sighting"] = rows[0].pk
     rows.filter(address="10.4.0.31").update(dismissed_at=now, dismissed_by="Ada")
+
+
+def _back_up(ids: dict[str, str], now: datetime, *, nights: int) -> None:
+    """A plan that went well for weeks and whose source is empty since yesterday; a second one that is new."""
+    from backup_seed import back_up
+
+    ids |= back_up(
+        client=ids["client"], asset=ids["asset"], collector=ids["collector"], now=now, nights=nights
+    )
 
 
 def _break(ids: dict[str, str], now: datetime) -> None:

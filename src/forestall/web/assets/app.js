@@ -17,7 +17,7 @@ document.addEventListener("click", (event) => {
 });
 
 // --- keyboard: / search, ? help, j k rows, Enter opens, g then a letter goes
-const PLACES = { o: "/", c: "/clients/", a: "/assets/", f: "/findings/", l: "/logs/", n: "/configurations/", t: "/tickets/", s: "/spec/", h: "/health/" };
+const PLACES = { o: "/", c: "/clients/", a: "/assets/", f: "/findings/", l: "/logs/", n: "/configurations/", t: "/tickets/", b: "/backups/", s: "/spec/", h: "/health/" };
 let waitingForPlace = false;
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input, textarea, select, dialog");

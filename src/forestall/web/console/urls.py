@@ -4,6 +4,8 @@ from django.urls import path
 from django.views.decorators.http import require_POST as post
 
 from forestall.web.console import (
+    backup_forms,
+    backups,
     captures,
     collectors,
     configurations,
@@ -51,6 +53,19 @@ urlpatterns = [
     path("assets/<str:asset>/heartbeats/add", post(heartbeats.heartbeat_add), name="heartbeat-add"),
     path("heartbeats/<str:heartbeat>/", heartbeats.heartbeat_page, name="heartbeat"),
     path("heartbeats/<str:heartbeat>/remove", post(heartbeats.heartbeat_remove), name="heartbeat-remove"),
+    path("backups/", backups.backup_board, name="backups"),
+    path("backups/expected/", backups.backup_expected, name="backups-expected"),
+    path("backups/new/", backup_forms.backup_new, name="backup-new"),
+    path("backups/<str:plan>/", backups.backup_plan, name="backup-plan"),
+    path("backups/<str:plan>/edit/", backup_forms.backup_edit, name="backup-edit"),
+    path("backups/<str:plan>/series", backups.backup_series, name="backup-series"),
+    path("backups/<str:plan>/progress", backups.backup_progress, name="backup-progress"),
+    path("backups/<str:plan>/<str:what>", post(backups.backup_change), name="backup-change"),
+    path("clients/<str:client>/coverage/", backups.backup_coverage, name="backup-coverage"),
+    path("assets/<str:asset>/leave-out", post(backups.backup_leave_out), name="backup-leave-out"),
+    path("proofs/<str:proof>/", backups.backup_proof, name="backup-proof"),
+    path("proofs/<str:proof>/file", backups.backup_proof_file, name="backup-proof-file"),
+    path("proofs/<str:proof>/pdf", backups.backup_proof_pdf, name="backup-proof-pdf"),
     path("findings/", desk.finding_list, name="findings"),
     path("findings/<str:finding>/", desk.finding_page, name="finding"),
     path("alerts/", desk.alert_list, name="alerts"),

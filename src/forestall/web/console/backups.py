@@ -1,0 +1,341 @@
+"""The pages of backups: the board, what is expected next, a plan, what is in no plan, a proof."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from forestall.backups import actions, coverage, queries, sealing
+from forestall.backups.document import proof_pdf
+from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
+from forestall.backups.values import WORK_TITLES
+from forestall.estate import queries as estate
+from forestall.judge.backups.values import LEVEL_NAMES
+from forestall.kernel.backups import LEVEL_OF_WORK
+from forestall.kernel.clock import from_ms
+from forestall.web.access.gate import needs
+from forestall.web.console.common import Asked, attempt, seen_or_404
+
+PAGE = 50
+START_MAX = 100_000
+STRIP_DAYS = 60
+RESTORED_LEVEL = 4
+RUNS_SHOWN = 400
+COPIES_SHOWN = 30
+PROOFS_SHOWN = 30
+FACES = {
+    "": "All",
+    "wrong": "Something is wrong",
+    "overdue": "Proof overdue",
+    "unproved": "Never restored",
+    "paused": "Paused",
+}
+PAUSES = {"1": "a day", "7": "a week", "30": "a month", "": "until I go on"}
+SERIES = {
+    "size": "backup.size_bytes",
+    "added": "backup.added_bytes",
+    "took": "backup.run_ms",
+    "free": "backup.free_bytes",
+}
+WORST = ("failed", "warning", "success", "running", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the ladder as it is drawn: `face` is its colour's class, `mark` says the same in a sign."""
+
+    level: int
+    name: str
+    status: str
+    said: str
+    mark: str
+    at: datetime | None
+    due: datetime | None
+    overdue: bool
+    copy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of the strip: the worst of its runs, "none" when there was none."""
+
+    day: str
+    said: str
+    count: int
+    title: str
+
+
+MARKS = {"proved": "✓", "failed": "✗", "late": "!", "never": "–", "off": "·"}
+
+
+def steps_of(standing: PlanStanding | None) -> list[Step]:
+    """The ladder, level 0 first."""
+    rungs = standing.rungs if standing else []
+    found = []
+    for level, name in enumerate(LEVEL_NAMES):
+        rung: dict[str, Any] = rungs[level] if level < len(rungs) else {}
+        status = rung.get("status", "never")
+        found.append(
+            Step(
+                level, rung.get("name", name), status, rung.get("said", "not judged yet"),
+                MARKS.get(status, "?"), _at(rung.get("at_ms")), _at(rung.get("due_ms")),
+                bool(rung.get("overdue")), rung.get("copy", ""),
+            )
+        )  # fmt: skip
+    return found
+
+
+def strip_of(runs: list[BackupRun], *, zone: str, now: datetime) -> list[Day]:
+    """The last STRIP_DAYS days in the client's time, the oldest first."""
+    place = ZoneInfo(zone)
+    by_day: dict[str, list[BackupRun]] = {}
+    for run in runs:
+        by_day.setdefault(run.at.astimezone(place).date().isoformat(), []).append(run)
+    found = []
+    today = now.astimezone(place).date()
+    for back in range(STRIP_DAYS - 1, -1, -1):
+        day = today - timedelta(days=back)
+        there = by_day.get(day.isoformat(), [])
+        said = next((one for one in WORST if any(run.said == one for run in there)), "none")
+        words = f"{len(there)} run{'' if len(there) == 1 else 's'}, the worst: {said}" if there else "no run"
+        found.append(Day(day.isoformat(), said, len(there), f"{day:%a %d %b}: {words}"))
+    return found
+
+
+@needs("findings:read")
+def backup_board(request: Asked) -> HttpResponse:
+    """Every plan that the person may see, the worst first."""
+    scope, given = request.scope, request.GET
+    show = given.get("show", "")
+    show = show if show in FACES else ""
+    client = given.get("client", "")
+    start = int(given["start"]) if given.get("start", "").isdecimal() else 0
+    start = min(start, START_MAX)
+    words = given.get("q", "")[:200]
+    found = queries.board(scope, client=client, words=words, show=show, start=start, limit=PAGE)
+    counts = queries.count_board(scope, client=client)
+    context = {
+        "nav": "backups",
+        "rows": found[:PAGE],
+        "counts": counts,
+        "restored": sum(count for level, count in counts.by_level.items() if level >= RESTORED_LEVEL),
+        "faces": FACES,
+        "show": show,
+        "q": words,
+        "client": estate.find_client(scope, client) if client else None,
+        "next": start + PAGE if len(found) > PAGE else None,
+        "start": start,
+        "levels": range(7),
+    }
+    return render(request, "console/backups.html", context)
+
+
+@needs("findings:read")
+def backup_expected(request: Asked) -> HttpResponse:
+    """What is expected of plans and by when: nothing stops silently."""
+    rows = queries.expected_next(request.scope, limit=200)
+    return render(request, "console/backups_expected.html", {"nav": "backups", "rows": rows})
+
+
+@needs("findings:read")
+def backup_plan(request: Asked, plan: str) -> HttpResponse:
+    """Is the data back if it burns now? What proved it, runs, copies, and what is wrong."""
+    scope, now = request.scope, timezone.now()
+    row = seen_or_404(lambda: queries.find_plan(scope, plan))
+    standing: PlanStanding | None = getattr(row, "standing", None)
+    runs = queries.newest_runs(scope, row.pk, limit=RUNS_SHOWN)
+    look = queries.newest_look(scope, row.pk, opened=True)
+    copies = sorted(look.copies, key=lambda one: -one.at_ms)[:COPIES_SHOWN] if look else []
+    drill = next((one for one in queries.list_proofs(scope, plan=row.pk, works=["drill"]) if one.ok), None)
+    spec = actions.tools().get(row.tool)
+    context = {
+        "nav": "backups",
+        "plan": row,
+        "standing": standing,
+        "steps": steps_of(standing),
+        "strip": strip_of(runs, zone=row.client.timezone or "UTC", now=now),
+        "runs": runs[:20],
+        "runs_count": len(runs),
+        "look": look,
+        "look_at": _at(look.at_ms) if look else None,
+        "copies": [(one, _at(one.at_ms)) for one in copies],
+        "findings": queries.findings_of(scope, row),
+        "proofs": queries.list_proofs(scope, plan=row.pk, limit=PROOFS_SHOWN)[:PROOFS_SHOWN],
+        "drill": drill,
+        "works": {work: WORK_TITLES[work] for work in WORK_TITLES if spec and work in spec.produces},
+        "titles": WORK_TITLES,
+        "spec": spec,
+        "pauses": PAUSES,
+        "series": SERIES if runs else {},
+        "progress": queries.progress_of(scope, row.pk),
+    }
+    return render(request, "console/backup_plan.html", context)
+
+
+@needs("findings:read")
+def backup_progress(request: Asked, plan: str) -> HttpResponse:
+    """What is being proved now: a part of the plan's page that fetches itself."""
+    row = seen_or_404(lambda: queries.find_plan(request.scope, plan))
+    progress = queries.progress_of(request.scope, row.pk)
+    context = {"plan": row, "progress": progress, "titles": WORK_TITLES}
+    return render(request, "console/_backup_progress.html", context)
+
+
+@needs("findings:read")
+def backup_series(request: Asked, plan: str) -> HttpResponse:
+    """The points of a chart of runs or of the repository's room: [times in s, low, mean, high]."""
+    row = seen_or_404(lambda: queries.find_plan(request.scope, plan))
+    what = request.GET.get("what", "size")
+    points: list[tuple[datetime, float]]
+    if what == "free":
+        since = timezone.now() - timedelta(days=2 * STRIP_DAYS)
+        looks = queries.looks_since(request.scope, row.pk, since)
+        points = [(one.at, float(one.free)) for one in looks if one.free is not None]
+    else:
+        runs = queries.newest_runs(request.scope, row.pk, limit=RUNS_SHOWN)
+        points = [(run.at, value) for run in reversed(runs) if (value := _value(run, what)) is not None]
+    times, values = [at.timestamp() for at, _ in points], [value for _, value in points]
+    return JsonResponse([times, values, values, values], safe=False)
+
+
+def _value(run: BackupRun, what: str) -> float | None:
+    if what == "took":
+        if run.began_at is None or run.ended_at is None:
+            return None
+        return (run.ended_at - run.began_at).total_seconds() * 1000
+    value = run.added if what == "added" else run.size
+    return None if value is None else float(value)
+
+
+@needs("estate:write")
+def backup_change(request: Asked, plan: str, what: str) -> HttpResponse:
+    """Prove now; pause, go on, accept, archive."""
+    scope, given, now = request.scope, request.POST, timezone.now()
+    row = seen_or_404(lambda: queries.find_plan(scope, plan))
+    match what:
+        case "want":
+            work: Any = given.get("work", "drill")
+            attempt(
+                request,
+                lambda: actions.want_work(scope, row, work=work, now=now),
+                "Asked for. The collector begins within 15 seconds; the page shows how far it is.",
+            )
+        case "take-back":
+            attempt(
+                request,
+                lambda: actions.take_back(scope, row, proof=given.get("proof", ""), now=now),
+                "It is not wanted any more.",
+            )
+        case "pause":
+            days = given.get("days", "")
+            until = now + timedelta(days=int(days)) if days in PAUSES and days else None
+            attempt(
+                request,
+                lambda: actions.pause(scope, row, because=given.get("because", ""), until=until, now=now),
+                "Paused. Nothing is expected of it meanwhile.",
+            )
+        case "resume":
+            attempt(request, lambda: actions.resume(scope, row, now=now), "It is expected again from now on.")
+        case "accept":
+            attempt(
+                request,
+                lambda: actions.accept(scope, row, because=given.get("because", ""), now=now),
+                "From now on that is normal.",
+            )
+        case "archive":
+            if attempt(
+                request,
+                lambda: actions.archive(scope, row, now=now),
+                f"{row.name} is expected no more. What was proved stays.",
+            ):
+                return redirect("backups")
+    return redirect("backup-plan", plan=row.pk)
+
+
+@needs("findings:read")
+def backup_coverage(request: Asked, client: str) -> HttpResponse:
+    """What the client's machines hold, and what of it is in no plan."""
+    row = seen_or_404(lambda: estate.find_client(request.scope, client))
+    things = coverage.coverage(request.scope, client=row.pk)
+    context = {
+        "nav": "backups",
+        "client": row,
+        "uncovered": [one for one in things if one.uncovered],
+        "covered": [one for one in things if not one.uncovered],
+    }
+    return render(request, "console/backup_coverage.html", context)
+
+
+@needs("estate:write")
+def backup_leave_out(request: Asked, asset: str) -> HttpResponse:
+    """Something on a machine needs no backup; or does after all."""
+    given = request.POST
+    row = seen_or_404(lambda: estate.find_asset(request.scope, asset))
+    because = given.get("because", "")
+    attempt(
+        request,
+        lambda: actions.leave_out(
+            request.scope, row, what=given.get("thing", ""), name=given.get("name", ""), because=because,
+            now=timezone.now(),
+        ),
+        "Left out, with the reason." if because.strip() else "It is asked for again.",
+    )  # fmt: skip
+    return redirect("backup-coverage", client=row.client_id)
+
+
+@needs("findings:read")
+def backup_proof(request: Asked, proof: str) -> HttpResponse:
+    """A proof: what was restored, from which copy, how it was compared, and what came of it."""
+    row, report = seen_or_404(lambda: queries.find_proof(request.scope, proof))
+    context = {
+        "nav": "backups",
+        "row": row,
+        "report": report,
+        "title": WORK_TITLES[report.work],
+        "level": LEVEL_NAMES[LEVEL_OF_WORK[report.work]],
+        "copy_at": _at(report.copy_at_ms),
+        "canary_at": _at(report.canary_at_ms),
+        "manifest_at": _at(report.manifest.at_ms) if report.manifest else None,
+    }
+    return render(request, "console/backup_proof.html", context)
+
+
+@needs("findings:read")
+def backup_proof_file(request: Asked, proof: str) -> HttpResponse:
+    """The sealed proof as a file that anybody verifies without us."""
+    row, _ = seen_or_404(lambda: queries.find_proof(request.scope, proof))
+    return _download(
+        request, row.plan, row.pk,
+        lambda: sealing.export_proof(request.scope, row.pk, now=timezone.now()), "application/json", "json",
+    )  # fmt: skip
+
+
+@needs("findings:read")
+def backup_proof_pdf(request: Asked, proof: str) -> HttpResponse:
+    """The proof as one page for an auditor."""
+    row, report = seen_or_404(lambda: queries.find_proof(request.scope, proof))
+
+    def make() -> bytes:
+        sealed = sealing.seal_now(request.scope, row.pk, now=timezone.now())
+        return proof_pdf(sealed, report, provider=estate.provider(request.scope).name)
+
+    return _download(request, row.plan, row.pk, make, "application/pdf", "pdf")
+
+
+def _download(
+    request: Asked, plan: BackupPlan, proof: str, make: Any, content_type: str, ending: str
+) -> HttpResponse:
+    made: list[bytes] = []
+    if not attempt(request, lambda: made.append(make())):
+        return redirect("backup-proof", proof=proof)
+    answer = HttpResponse(made[0], content_type=content_type)
+    answer["Content-Disposition"] = f'attachment; filename="proof-{proof}.{ending}"'
+    return answer
+
+
+def _at(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else from_ms(at_ms)
