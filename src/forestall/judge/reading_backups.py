@@ -38,7 +38,7 @@ def read_backup(
         if not _harder(check, easy, hard):
             mistakes.add(
                 table[str(hard.state)], f"`{hard.state}` is reached as easily as `{easy.state}`",
-                f"Keep one of them, or choose a setting that is harder to reach " f"({_settings(check) or 'it has none'}).",
+                f"Keep one, or choose a harder setting. {_settings(check) or 'It has none.'}",
             )  # fmt: skip
     return str(at.value), tuple(levels)
 

@@ -68,13 +68,23 @@ class World:
         self.count = 0
         cadences = ((2, 1), (3, 30), (4, 7), (6, 91)) if self.drills else ()
         self.plan = JudgedPlan(
-            id="0plan00000001", asset=5, name="nightly", tool=self.tool, rpo_ms=self.every_days * DAY,
-            started_ms=self.now_ms, grace_ms=4 * HOUR, collector="srv1", sources=("/srv/data", "/srv/mail"),
-            keep=self.keep, zone="Europe/Berlin", rto_ms=8 * HOUR, slices=10,
+            id="0plan00000001",
+            asset=5,
+            name="nightly",
+            tool=self.tool,
+            rpo_ms=self.every_days * DAY,
+            started_ms=self.now_ms,
+            grace_ms=4 * HOUR,
+            collector="srv1",
+            sources=("/srv/data", "/srv/mail"),
+            keep=self.keep,
+            zone="Europe/Berlin",
+            rto_ms=8 * HOUR,
+            slices=10,
             cadences=tuple(
                 Cadence(level=level, every_ms=days * self.every_days * DAY) for level, days in cadences
             ),
-        )  # fmt: skip
+        )
 
     # nights
 
@@ -106,15 +116,33 @@ class World:
         ended = began + int(min(lasted, 7 * HOUR))
         key = f"{rng.getrandbits(256):064x}"
         report = RunReport(
-            plan=self.plan.id, run=f"run-{self.count}", at_ms=ended + 2000, by="job", said="success",
-            began_ms=began, ended_ms=ended, reason="it is done", tool=self.tool, version="0.14.0", exit_code=0,
-            copy=key[:8] if self.tool == "restic" else f"nightly-{self.at:%Y-%m-%d}", files=self.files,
-            size=int(self.size), sources=self.sources(), excludes=["*.tmp", "/srv/data/cache"],
+            plan=self.plan.id,
+            run=f"run-{self.count}",
+            at_ms=ended + 2000,
+            by="job",
+            said="success",
+            began_ms=began,
+            ended_ms=ended,
+            reason="it is done",
+            tool=self.tool,
+            version="0.14.0",
+            exit_code=0,
+            copy=key[:8] if self.tool == "restic" else f"nightly-{self.at:%Y-%m-%d}",
+            files=self.files,
+            size=int(self.size),
+            sources=self.sources(),
+            excludes=["*.tmp", "/srv/data/cache"],
             canary=Canary(f"{self.count:064x}", began - 1000, "/srv/data/.forestall-canary/c"),
-            manifest=Manifest(f"{self.count:064x}", began - 500, self.files, int(self.size),
-                              2 if natural else 0, ["/srv/data/app.log", "/srv/mail/tmp/x.tmp"] if natural else []),
+            manifest=Manifest(
+                f"{self.count:064x}",
+                began - 500,
+                self.files,
+                int(self.size),
+                2 if natural else 0,
+                ["/srv/data/app.log", "/srv/mail/tmp/x.tmp"] if natural else [],
+            ),
             **change,
-        )  # fmt: skip
+        )
         no_copy = given.pop("no_copy", False)
         copy_given = given.pop("copy_given", {})
         report = msgspec.structs.replace(report, **given)
@@ -123,9 +151,14 @@ class World:
         if not no_copy and report.said not in ("failed", "running"):
             full = key if self.tool == "restic" else report.copy
             copy = CopySeen(
-                key=full, at_ms=began, host="srv1", paths=["/srv/data", "/srv/mail"], files=report.files,
-                size=report.size, added=report.added,
-            )  # fmt: skip
+                key=full,
+                at_ms=began,
+                host="srv1",
+                paths=["/srv/data", "/srv/mail"],
+                files=report.files,
+                size=report.size,
+                added=report.added,
+            )
             self.copies.append(msgspec.structs.replace(copy, **copy_given))
             self.used += report.added or 0
             self.prune()
@@ -169,9 +202,13 @@ class World:
             self.size *= 1 + 0.0005 * pace
             self.room = max(self.room, 6 * self.used)
         return {
-            "files_new": new, "files_changed": changed, "files_removed": removed, "renamed": renamed,
-            "added": int(added), "entropy": round(entropy, 2) if changed else None,
-        }  # fmt: skip
+            "files_new": new,
+            "files_changed": changed,
+            "files_removed": removed,
+            "renamed": renamed,
+            "added": int(added),
+            "entropy": round(entropy, 2) if changed else None,
+        }
 
     def prune(self) -> None:
         """The job's own pruning, after each run."""
@@ -186,11 +223,19 @@ class World:
         """A look into the repository now."""
         room = int(self.room)
         report = RepositoryReport(
-            plan=self.plan.id, at_ms=self.now_ms, opened=True, tool=self.tool, version="0.14.0",
-            copies=sorted(self.copies, key=lambda one: -one.at_ms), copies_total=len(self.copies),
-            used=int(self.used), free=max(0, room - int(self.used)), room=room, mount="ext4 /dev/sdd1",
+            plan=self.plan.id,
+            at_ms=self.now_ms,
+            opened=True,
+            tool=self.tool,
+            version="0.14.0",
+            copies=sorted(self.copies, key=lambda one: -one.at_ms),
+            copies_total=len(self.copies),
+            used=int(self.used),
+            free=max(0, room - int(self.used)),
+            room=room,
+            mount="ext4 /dev/sdd1",
             settings={"id": "aa" * 32, "append_only": "1"},
-        )  # fmt: skip
+        )
         report = msgspec.structs.replace(report, **{**self.look_more, **given})
         if self.looks:  # of older looks the server keeps the figures only
             self.looks[-1] = msgspec.structs.replace(self.looks[-1], copies=[], locks=[])
@@ -212,15 +257,27 @@ class World:
         copy = self.copies[-1] if self.copies else CopySeen(key="none", at_ms=self.now_ms)
         began = self.now_ms
         report = ProofReport(
-            plan=self.plan.id, proof=f"proof-{level}-{self.now_ms}", work=WORKS[level],  # type: ignore[arg-type]
-            began_ms=began, ended_ms=began + 20 * MINUTE, ok=True, reason="as it should be",
+            plan=self.plan.id,
+            proof=f"proof-{level}-{self.now_ms}",
+            work=WORKS[level],  # type: ignore[arg-type]
+            began_ms=began,
+            ended_ms=began + 20 * MINUTE,
+            ok=True,
+            reason="as it should be",
             checks=[CheckSeen("structure", True, "no error was found", 1000)],
-        )  # fmt: skip
+        )
         if level >= 4:
             report = msgspec.structs.replace(
-                report, copy=copy.key, copy_at_ms=copy.at_ms, files_expected=self.files, files_equal=self.files,
-                size=int(self.size), rto_ms=HOUR, rpo_ms=max(0, began - copy.at_ms), canary_at_ms=copy.at_ms,
-            )  # fmt: skip
+                report,
+                copy=copy.key,
+                copy_at_ms=copy.at_ms,
+                files_expected=self.files,
+                files_equal=self.files,
+                size=int(self.size),
+                rto_ms=HOUR,
+                rpo_ms=max(0, began - copy.at_ms),
+                canary_at_ms=copy.at_ms,
+            )
         report = msgspec.structs.replace(report, **given)
         self.proofs.append(report)
         self.now_ms += 25 * MINUTE

@@ -44,8 +44,11 @@ def test_a_finding_opens_once_and_ends_with_the_next_good_run() -> None:
     made.night(**EMPTY)
     (opened,) = observe(judge, made)
     assert (opened.rule, opened.item, opened.to, opened.tells) == (
-        "backup-source-empty", "nightly", State.BREAKING, True,
-    )  # fmt: skip
+        "backup-source-empty",
+        "nightly",
+        State.BREAKING,
+        True,
+    )
     assert opened.reason.startswith("nightly: the source /srv/data is empty") and "mount" in opened.first_step
     assert "source /srv/data: 0 files, on ext4 /dev/sda1" in opened.answer
     assert observe(judge, made) == [] and observe(judge, made, after_ms=HOUR) == []
@@ -160,19 +163,44 @@ def test_a_client_may_have_other_thresholds() -> None:
 
 
 MISTAKES = [
-    ("backup: source-missin\n    breaking: {}", 5, "no check of backups `source-missin`", "Write " "`source-missing`"),
+    (
+        "backup: source-missin\n    breaking: {}",
+        5,
+        "no check of backups `source-missin`",
+        "Write `source-missing`",
+    ),
     ("backup: shrunk\n    breaking: {shar: 10%}", 6, "this check has no `shar`", "Write `share`"),
     ("backup: shrunk\n    breaking: {share: 10 GB}", 6, "`share` '10 GB' does not fit", "Write `share: 10%`"),
     ("backup: shrunk\n    breaking: {share: 150%}", 6, "not between 0% and 100%", "share: 10%"),
-    ("backup: lock-old\n    out_of_spec: {older: 24}", 6, "`older` 24 has no unit of time", "Write " "`older: 24 h`"),
-    ("backup: run-failed\n    breaking: {intervals: often}", 6, "is not a number from 0", "Write " "`intervals: 3`"),
+    (
+        "backup: lock-old\n    out_of_spec: {older: 24}",
+        6,
+        "`older` 24 has no unit of time",
+        "Write `older: 24 h`",
+    ),
+    (
+        "backup: run-failed\n    breaking: {intervals: often}",
+        6,
+        "is not a number from 0",
+        "Write `intervals: 3`",
+    ),
     ("backup: shrunk\n    breaking: {tells: perhaps}", 6, "`tells` is yes or no", "Write `tells: no`"),
     ("backup: shrunk\n    breaking: soon", 6, "`breaking` is a table of settings", "Write `breaking: {}`"),
     ("backup: shrunk", 5, "never says when something is wrong", "Add `drifting`"),
-    ("backup: shrunk\n    out_of_spec: {share: 10%}\n    breaking: {share: 50%}", 7, "as easily as " "`out_of_spec`", ""),
-    ("backup: run-warning\n    drifting: {}\n    breaking: {}", 7, "as easily as `drifting`", "it has none"),
-    ("backup: shrunk\n    change: [x]\n    breaking: {}", 4, "looks at `change` and `backup`", "Keep exactly one"),
-]  # fmt: skip
+    (
+        "backup: shrunk\n    out_of_spec: {share: 10%}\n    breaking: {share: 50%}",
+        7,
+        "as easily as `out_of_spec`",
+        "",
+    ),
+    ("backup: run-warning\n    drifting: {}\n    breaking: {}", 7, "as easily as `drifting`", "It has none"),
+    (
+        "backup: shrunk\n    change: [x]\n    breaking: {}",
+        4,
+        "looks at `change` and `backup`",
+        "Keep exactly one",
+    ),
+]
 
 
 @pytest.mark.parametrize(("body", "line", "what", "instead"), MISTAKES)

@@ -20,9 +20,12 @@ def test_the_job_says_success_and_the_repository_shows_nothing_new() -> None:
     made = world()
     made.nights(3, no_copy=True)
     says = one_finding(
-        made, "backup-copy-missing", "the job says success in 3 runs", "shows no new snapshot",
+        made,
+        "backup-copy-missing",
+        "the job says success in 3 runs",
+        "shows no new snapshot",
         "of 2026-02-04 21:00 UTC is the newest there, 3 days ago",
-    )  # fmt: skip
+    )
     assert "looked at 2026-02-08 05:" in says
     made.night()
     assert found(made.judge()) == {}
@@ -32,8 +35,13 @@ def test_copies_are_deleted_although_the_rules_keep_them() -> None:
     made = world()
     made.copies = made.copies[:-9]
     made.night()
-    one_finding(made, "backup-copies-vanished", "9 snapshots are gone", "although the keep rules " "would keep them",
-                "the last one that a restore has proved is among them")  # fmt: skip
+    one_finding(
+        made,
+        "backup-copies-vanished",
+        "9 snapshots are gone",
+        "although the keep rules would keep them",
+        "the last one that a restore has proved is among them",
+    )
 
 
 def test_the_newest_copies_are_deleted_before_another_comes() -> None:
@@ -75,8 +83,14 @@ def test_the_drive_of_the_repository_is_not_mounted() -> None:
     made.copies = []
     made.look_more = {"mount": "ext4 /dev/sda1"}
     made.night()
-    one_finding(made, "backup-destination-changed", "lies on ext4 /dev/sda1", "before on ext4 /dev/sdd1",
-                "holds 1 snapshots instead of", "is not mounted")  # fmt: skip
+    one_finding(
+        made,
+        "backup-destination-changed",
+        "lies on ext4 /dev/sda1",
+        "before on ext4 /dev/sdd1",
+        "holds 1 snapshots instead of",
+        "is not mounted",
+    )
 
 
 def test_the_repository_was_made_anew() -> None:
@@ -114,8 +128,16 @@ def test_nobody_can_look() -> None:
 
 def test_the_job_no_longer_reports() -> None:
     made = world()
-    made.nights(3, by="repository", said="unknown", began_ms=None, exit_code=None, sources=[], manifest=None,
-                excludes=None)  # fmt: skip
+    made.nights(
+        3,
+        by="repository",
+        said="unknown",
+        began_ms=None,
+        exit_code=None,
+        sources=[],
+        manifest=None,
+        excludes=None,
+    )
     one_finding(made, "backup-not-reported", "shows 3 new snapshots since", "forestall agent job")
 
 
@@ -276,3 +298,38 @@ def test_it_says_when_to_judge_again() -> None:
     made = world()
     again = made.judge().next_judging_ms
     assert made.now_ms + MINUTE <= again <= made.now_ms + DAY
+
+
+# One fault, one finding; two faults, two
+
+
+def test_an_old_exclusion_does_not_hide_what_is_lost_today() -> None:
+    made = world()
+    more = ["*.tmp", "/srv/data/cache", "/srv/data/old"]
+    made.nights(20, excludes=more)
+    assert list(found(made.judge())) == ["backup-excludes-grown"]
+    made.night(excludes=more, files=3000, size=9e9, manifest=None)
+    assert set(found(made.judge())) == {"backup-excludes-grown", "backup-shrunk"}
+
+
+def test_an_exclusion_that_takes_most_of_the_files_is_one_finding() -> None:
+    made = world()
+    made.night(excludes=["*.tmp", "/srv/data/cache", "/srv/data/a"], files=3000, size=9e9)
+    one_finding(made, "backup-excludes-grown", "also leaves out /srv/data/a, and the files fell")
+
+
+def test_a_job_that_begins_to_fail_while_a_source_is_missing_is_another_fault() -> None:
+    made = world()
+    gone = [made.sources()[0], SourceSeen("/srv/mail", False)]
+    made.nights(5, sources=gone, copy_given={"paths": ["/srv/data"]})
+    assert list(found(made.judge())) == ["backup-source-missing"]
+    made.night(
+        sources=gone, said="failed", exit_code=1, no_copy=True, copy="", reason="cannot read its settings"
+    )
+    assert set(found(made.judge())) == {"backup-source-missing", "backup-failed"}
+
+
+def test_only_the_canary_is_in_the_copy() -> None:
+    made = World(natural=False)
+    made.night(files=2, size=5000, manifest=None, sources=[])
+    one_finding(made, "backup-copy-empty", "holds 2 files of 5.0 kB")

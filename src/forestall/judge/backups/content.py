@@ -25,6 +25,8 @@ Settings = Mapping[str, float]
 FILES_LEAST = 5  # a fall by fewer files, or by fewer bytes, is none
 BYTES_LEAST = 64_000
 NEW_PART = 0.9
+CANARY_FILES = 2
+CANARY_BYTES = 100_000
 COUNTING = ("restic", "borg", "borgmatic")  # their count of files is of the whole copy
 INCOMPLETE = 0.5
 TORN_KINDS = re.compile(
@@ -44,7 +46,11 @@ def copy_problem(facts: Facts, _: Settings) -> Found | None:
     copy = newest_copy(facts)
     if copy is None or not copy.problem:
         return None
-    bad = [one for one in facts.copies if one.problem]
+    place = len(facts.copies) - 1 - facts.copies[::-1].index(copy)
+    first = place
+    while first > 0 and facts.copies[first - 1].problem:
+        first -= 1
+    bad = facts.copies[first : place + 1]
     run = facts.last_made
     says = f"the job says {run.said}, and " if run is not None and run.by != "repository" else ""
     size = f" ({say_bytes(copy.size)})" if copy.size is not None else ""
@@ -69,6 +75,9 @@ def copy_empty(facts: Facts, _: Settings) -> Found | None:
         return None
     plan = facts.plan
     floor_files = 1 if plan.least_files is None else plan.least_files
+    ours = run.canary is not None and plan.tool in COUNTING and (run.size or 0) < CANARY_BYTES
+    if ours and plan.least_files is None:
+        floor_files += CANARY_FILES  # what Forestall itself has put there is no data
     floor_size = 1 if plan.least_size is None else plan.least_size
     limits = (floor_files, floor_size)
     if not _below(run, limits):
@@ -82,7 +91,11 @@ def copy_empty(facts: Facts, _: Settings) -> Found | None:
     usual = ""
     if len(before) >= BASE_LEAST and before[-1].files is not None:
         usual = f", usually {say_files(median(one.files or 0 for one in before))}"
-    floor = "" if limits == (1, 1) else f" (floor {say_files(floor_files)}, {say_bytes(floor_size)})"
+    floor = (
+        ""
+        if (plan.least_files, plan.least_size) == (None, None)
+        else f" (floor {say_files(floor_files)}, {say_bytes(floor_size)})"
+    )
     word = copy_word(plan.tool)
     copy = f" {say_key(run.copy)}" if run.copy else ""
     count = f"; {len(facts.made) - first} of them in a row" if first < len(facts.made) - 1 else ""
@@ -103,6 +116,8 @@ def _incomplete(facts: Facts, run: RunReport) -> Found | None:
     """The manifest taken at the source holds far more files than the copy that was made of it."""
     manifest = run.manifest
     if manifest is None or run.files is None or facts.plan.tool not in COUNTING or manifest.files < 20:
+        return None
+    if run.excludes:  # what the job leaves out is in the manifest
         return None
     if run.files >= INCOMPLETE * (manifest.files - manifest.moving):
         return None

@@ -65,9 +65,10 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
         return None
     oldest = facts.copies[0].at_ms if look.copies_total > len(look.copies) and facts.copies else 0
     made = [
-        one for one in facts.runs
+        one
+        for one in facts.runs
         if one.copy and is_good(one) and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
-    ]  # fmt: skip
+    ]
     gone = [one for one in made if facts.index.find(one.copy) is None]
     opened = [one for one in facts.looks if one.opened][-2:]
     before = opened[0].at_ms - NEAR_MS if len(opened) == 2 else 0  # a look after the run has found it then

@@ -3,19 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from forestall.judge.backups.checks import CHECKS, EXPLAINS, Check
+from forestall.judge.backups.checks import CHECKS, EXPLAINS, SAME_RUN, Check
 from forestall.judge.backups.facts import Facts, Found, end_of
 from forestall.judge.backups.ladder import ladder
 from forestall.judge.backups.proofs import stands
 from forestall.judge.backups.room import say_outlook
-from forestall.judge.backups.values import DAY_MS, Disagreement, JudgedPlan, PlanHistory, PlanVerdict
+from forestall.judge.backups.values import DAY_MS, HOUR_MS, Disagreement, JudgedPlan, PlanHistory, PlanVerdict
 from forestall.judge.rules import Level, Rule
 
 JUDGE_LEAST_MS = 60_000
 JUDGE_MOST_MS = DAY_MS
 EVIDENCE_LINES = 40
-OUTLOOK_OF = ("source-missing", "source-changed", "source-empty", "copy-problem", "copy-empty", "shrunk", "encrypted",
-              "run-warning")  # fmt: skip
+OUTLOOK_OF = (
+    "source-missing",
+    "source-changed",
+    "source-empty",
+    "copy-problem",
+    "copy-empty",
+    "shrunk",
+    "encrypted",
+    "run-warning",
+)
 
 
 def judge_plan(
@@ -42,7 +50,12 @@ def judge_plan(
     for rule, check in asked:
         if not check.of_run:
             _ask(rule, check, facts, found)
-    explained = {name for key in found for name in EXPLAINS.get(key, ()) if name != key}
+    explained = {
+        name
+        for key in found
+        for name in EXPLAINS.get(key, ())
+        if name != key and name in found and _explains(facts, key, found[key][2], found[name][2])
+    }
     standing = [one for key, one in found.items() if key not in explained]
     implausible = _implausible(facts, [one for _, _, one in standing])
     waits = [at for at in facts.waits if at > now_ms]
@@ -61,6 +74,14 @@ def judge_plan(
         ),
         implausible=implausible,
     )
+
+
+def _explains(facts: Facts, name: str, cause: Found, consequence: Found) -> bool:
+    """Whether what a cause may explain began with it."""
+    if name not in SAME_RUN:
+        return True
+    near = (facts.longest_ms() or 0) + HOUR_MS
+    return abs(cause.began_ms - consequence.began_ms) <= near
 
 
 def _ask(rule: Rule, check: Check, facts: Facts, found: dict[str, tuple[Rule, Level, Found]]) -> None:

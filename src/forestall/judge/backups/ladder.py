@@ -31,8 +31,10 @@ def ladder(
     rungs = [_happened(plan, ended, now_ms), _plausible(plan, ended, bad, now_ms=now_ms)]
     damage = _damage(history, at)
     newest_good = rungs[1].at_ms
-    for level in range(2, 7):
-        rungs.append(_proved(plan, history, level, at(level), now_ms=now_ms, damage=damage, bad=bool(bad)))
+    rungs += [
+        _proved(plan, history, level, at(level), now_ms=now_ms, damage=damage, bad=bool(bad))
+        for level in range(2, 7)
+    ]
     standing_rungs = [one for one in rungs if one.status in PROVED and one.at_ms is not None]
     top = standing_rungs[-1] if standing_rungs else None
     if top is None:
@@ -60,15 +62,29 @@ def _happened(plan: JudgedPlan, ended: list[RunReport], now_ms: int) -> Rung:
     due, late = _run_due(plan, at)
     if good is None or at is None:
         said = f"the newest run failed {say_time(end_of(ended[-1]))}" if ended else "no run was seen"
-        return Rung(level=0, name=LEVEL_NAMES[0], status="failed" if ended else "never", said=said, due_ms=due,
-                    overdue=now_ms > late)  # fmt: skip
+        return Rung(
+            level=0,
+            name=LEVEL_NAMES[0],
+            status="failed" if ended else "never",
+            said=said,
+            due_ms=due,
+            overdue=now_ms > late,
+        )
     failed = ended[-1].said == "failed"
     said = f"the run of {say_time(at)} made {_made(plan, good)}"
     if failed:
         said = f"the run of {say_time(end_of(ended[-1]))} failed: {short(ended[-1].reason)}; before, {said}"
     status: Status = "failed" if failed else "late" if now_ms > late else "proved"
-    return Rung(level=0, name=LEVEL_NAMES[0], status=status, said=said, at_ms=at, copy=good.copy, due_ms=due,
-                overdue=now_ms > late)  # fmt: skip
+    return Rung(
+        level=0,
+        name=LEVEL_NAMES[0],
+        status=status,
+        said=said,
+        at_ms=at,
+        copy=good.copy,
+        due_ms=due,
+        overdue=now_ms > late,
+    )
 
 
 def _made(plan: JudgedPlan, run: RunReport) -> str:
@@ -95,8 +111,14 @@ def _plausible(plan: JudgedPlan, ended: list[RunReport], bad: Mapping[str, str],
     overdue = now_ms > late
     if good is None or at is None:
         said = f"no run was plausible: {wrong}" if ended else "no run was seen"
-        return Rung(level=1, name=LEVEL_NAMES[1], status="failed" if ended else "never", said=said, due_ms=due,
-                    overdue=overdue)  # fmt: skip
+        return Rung(
+            level=1,
+            name=LEVEL_NAMES[1],
+            status="failed" if ended else "never",
+            said=said,
+            due_ms=due,
+            overdue=overdue,
+        )
     said = f"the run of {say_time(at)} saved {_made(plan, good)} from the expected sources, as usual"
     if wrong:
         said = (
@@ -104,8 +126,16 @@ def _plausible(plan: JudgedPlan, ended: list[RunReport], bad: Mapping[str, str],
             f"was, {say_time(at)}"
         )
     status: Status = "failed" if wrong else "late" if overdue else "proved"
-    return Rung(level=1, name=LEVEL_NAMES[1], status=status, said=said, at_ms=at, copy=good.copy, due_ms=due,
-                overdue=overdue)  # fmt: skip
+    return Rung(
+        level=1,
+        name=LEVEL_NAMES[1],
+        status=status,
+        said=said,
+        at_ms=at,
+        copy=good.copy,
+        due_ms=due,
+        overdue=overdue,
+    )
 
 
 def _damage(history: PlanHistory, at: Callable[[int], Standing]) -> int | None:
@@ -139,13 +169,28 @@ def _proved(
         said = f"the attempt of {say_time(newest.ended_ms)} is no proof: {stands.wrong}"
         if stands.at_ms is not None:
             said += f"; it was last proved {say_time(stands.at_ms)}"
-        return Rung(level=level, name=name, status="failed", said=said, at_ms=stands.at_ms, copy=copy, due_ms=due,
-                    overdue=overdue)  # fmt: skip
+        return Rung(
+            level=level,
+            name=name,
+            status="failed",
+            said=said,
+            at_ms=stands.at_ms,
+            copy=copy,
+            due_ms=due,
+            overdue=overdue,
+        )
     if stands.at_ms is None or good is None:
         part = f"; {stands.part[0]} of {stands.part[1]} slices were read back" if stands.part[1] else ""
         said = ("it was never proved" if cadence else "it is not planned and was never proved") + part
-        return Rung(level=level, name=name, status="never" if cadence else "off", said=said, copy=copy, due_ms=due,
-                    overdue=overdue)  # fmt: skip
+        return Rung(
+            level=level,
+            name=name,
+            status="never" if cadence else "off",
+            said=said,
+            copy=copy,
+            due_ms=due,
+            overdue=overdue,
+        )
     word = copy_word(plan.tool)
     parts = [f"proved {say_time(stands.at_ms)}"]
     if copy:
@@ -163,8 +208,16 @@ def _proved(
         said += f"; {stands.part[0]} of {stands.part[1]} slices"
     if level >= 4:
         said += _what_became_of_it(history, copy, word, at_ms=stands.at_ms, damage=damage, bad=bad)
-    return Rung(level=level, name=name, status="late" if overdue else "proved", said=said, at_ms=stands.at_ms, copy=copy,
-                due_ms=due, overdue=overdue)  # fmt: skip
+    return Rung(
+        level=level,
+        name=name,
+        status="late" if overdue else "proved",
+        said=said,
+        at_ms=stands.at_ms,
+        copy=copy,
+        due_ms=due,
+        overdue=overdue,
+    )
 
 
 def _what_became_of_it(

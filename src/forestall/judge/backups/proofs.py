@@ -21,8 +21,13 @@ from forestall.kernel.backups import ProofReport
 
 Settings = Mapping[str, float]
 Check = Callable[[Facts, Settings], Found | None]
-NAMES = {2: "the check of the repository's structure", 3: "the reading back of the stored data", 4: "the restore drill",
-         5: "the check of the restored service", 6: "the restore elsewhere"}  # fmt: skip
+NAMES = {
+    2: "the check of the repository's structure",
+    3: "the reading back of the stored data",
+    4: "the restore drill",
+    5: "the check of the restored service",
+    6: "the restore elsewhere",
+}
 AWAY_WORDS = re.compile(
     r"connection (refused|reset|timed out)|no route to host|cannot be reached|timed out", re.IGNORECASE
 )
@@ -209,7 +214,9 @@ def objective_missed(facts: Facts, _: Settings) -> Found | None:
             parts.append(f"it took {say_ms(proof.rto_ms)} to be back, {say_ms(plan.rto_ms)} were agreed")
         allowed = plan.rpo_ms + facts.grace_ms + (facts.longest_ms() or 0)
         before = [end_of(one) for one in facts.made if is_good(one) and end_of(one) <= proof.began_ms]
-        in_time = bool(before) and proof.began_ms - before[-1] <= plan.rpo_ms + facts.grace_ms  # a run that is late is told as that
+        in_time = (
+            bool(before) and proof.began_ms - before[-1] <= plan.rpo_ms + facts.grace_ms
+        )  # a run that is late is told as that
         if proof.rpo_ms is not None and proof.rpo_ms > allowed and in_time:
             parts.append(f"what came back was {say_ms(proof.rpo_ms)} old, {say_ms(plan.rpo_ms)} were agreed")
         if parts:

@@ -217,9 +217,12 @@ def protection_weakened(facts: Facts, _: Settings) -> Found | None:
         if now is None or now.lower() in YES:
             continue
         on = [
-            one for one in facts.looks
-            if one.opened and one.at_ms >= facts.plan.accepted_ms and one.settings.get(name, "").lower() in YES
-        ]  # fmt: skip
+            one
+            for one in facts.looks
+            if one.opened
+            and one.at_ms >= facts.plan.accepted_ms
+            and one.settings.get(name, "").lower() in YES
+        ]
         if not on:
             continue
         first = next((one for one in facts.looks if one.opened and one.at_ms > on[-1].at_ms), look)
@@ -240,9 +243,13 @@ def retention_changed(facts: Facts, _: Settings) -> Found | None:
     for name in sorted(one for one in look.settings if "keep" in one.lower()):
         now = look.settings[name]
         before = [
-            one for one in facts.looks
-            if one.opened and one.at_ms >= facts.plan.accepted_ms and name in one.settings and one.settings[name] != now
-        ]  # fmt: skip
+            one
+            for one in facts.looks
+            if one.opened
+            and one.at_ms >= facts.plan.accepted_ms
+            and name in one.settings
+            and one.settings[name] != now
+        ]
         if not before or not _less(now, before[-1].settings[name]):
             continue
         return Found(

@@ -94,8 +94,16 @@ def _find(made: Sequence[RunReport]) -> list[Rewriting]:
         changed, renamed = changed_share(run, before), (run.renamed or 0) / before.files
         if max(changed, renamed) >= LEAST:
             fresh = max(0.0, (run.files - before.files) / before.files)
-            found.append(_measured(made[max(0, place - BASE) : place], run, added, changed=changed,
-                                   renamed=renamed, fresh=fresh))  # fmt: skip
+            found.append(
+                _measured(
+                    made[max(0, place - BASE) : place],
+                    run,
+                    added,
+                    changed=changed,
+                    renamed=renamed,
+                    fresh=fresh,
+                )
+            )
     return found
 
 
@@ -106,11 +114,15 @@ def _measured(
     shares = [changed_share(one, before) for before, one in pairwise(base) if before.files]
     plain = [one.entropy for one in base if one.entropy is not None]
     return Rewriting(
-        run, added, changed, renamed, fresh,
+        run,
+        added,
+        changed,
+        renamed,
+        fresh,
         usual_added=_high(ratios) if len(ratios) >= BASE_LEAST else None,
         usual_changed=_high(shares) if shares else 0.0,
         usual_entropy=median(plain) if len(plain) >= BASE_LEAST else None,
-    )  # fmt: skip
+    )
 
 
 def changed_share(run: RunReport, before: RunReport) -> float:

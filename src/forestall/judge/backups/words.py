@@ -6,8 +6,14 @@ from forestall.kernel.backups import CopySeen, RunReport
 from forestall.kernel.clock import from_ms
 from forestall.kernel.words import say_bytes, say_duration, say_list, say_number
 
-COPY_WORDS = {"restic": "snapshot", "borg": "archive", "borgmatic": "archive", "postgres_dump": "dump",
-              "mariadb_dump": "dump", "postgres_base": "base backup"}  # fmt: skip
+COPY_WORDS = {
+    "restic": "snapshot",
+    "borg": "archive",
+    "borgmatic": "archive",
+    "postgres_dump": "dump",
+    "mariadb_dump": "dump",
+    "postgres_base": "base backup",
+}
 KEY_CHARS = 8
 REASON_CHARS = 300
 
