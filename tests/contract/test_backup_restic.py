@@ -11,7 +11,7 @@ import pytest
 
 from contract.backup_site import Site, flip, state, wall_ms
 from forestall.collect.backups.adapter import CannotProve
-from forestall.collect.backups.compare import compare
+from forestall.collect.backups.compare import compare, find_canary
 from forestall.collect.backups.sandbox import scratch_for
 from forestall.collect.jobs import restic
 from forestall.kernel.backups import ProgressReport, RunReport
@@ -177,6 +177,57 @@ async def test_one_flipped_bit_in_the_repository(site: Site) -> None:
     )
     drill = await site.work("drill")
     assert not drill.ok and not drill.skipped and drill.mismatches_total > 0, drill.reason
+
+
+async def test_other_damage_to_the_repository(site: Site) -> None:
+    site.job()
+    (snapshot,) = (site.repository / "snapshots").iterdir()
+    good = snapshot.read_bytes()
+    flip(snapshot)
+    (damaged,) = (await site.look()).copies  # restic lists none, and ends with 0
+    assert (
+        damaged.key == snapshot.name
+        and "could not load snapshot" in damaged.problem
+        and damaged.files is None
+    )
+    assert "invalid data returned" in (await site.work("check")).reason
+    snapshot.write_bytes(good)
+    packs = [path for path in (site.repository / "data").rglob("*") if path.is_file()]
+    max(packs, key=lambda path: path.stat().st_size).unlink()
+    check = await site.work("check")
+    assert not check.ok and not check.skipped and "does not exist" in check.reason
+
+
+async def test_a_source_that_is_only_a_link_is_an_empty_source(site: Site) -> None:
+    elsewhere = site.home / "elsewhere"
+    site.source.rename(elsewhere)
+    site.source.symlink_to(elsewhere)
+    code, run = site.job()
+    assert code == 0 and run.sources[0].there and run.sources[0].entries == 0 and run.files == 0
+    assert "is a link" in run.sources[0].problem and run.canary is None
+    proof = await site.work("drill")
+    assert not proof.ok and proof.reason.endswith("the manifest has no file: nothing was at the source")
+
+
+async def test_a_link_in_a_restore_does_not_lead_back_to_the_source(site: Site) -> None:
+    """The canary of the source itself must not pass for the one in the copy."""
+    _, run = site.job()
+    root = site.home / "restored"
+    (root / str(site.source)[1:]).parent.mkdir(parents=True)
+    (root / str(site.source)[1:]).symlink_to(site.source)
+    assert (site.source / ".forestall-canary").exists()
+    back = find_canary(root, str(site.source), expected=run.canary)
+    assert not back.ok and "a link out of the restored tree" in back.said
+
+
+async def test_a_copy_that_is_pruned_meanwhile_is_no_damage(site: Site) -> None:
+    site.job()
+    copy = await site.copy()
+    site.sh("restic", "forget", copy.key)
+    into = site.home / "restored"
+    into.mkdir()
+    with pytest.raises(CannotProve, match=r"no matching ID"):
+        await restic.restore(site.repository_seen("s"), copy, into=into, tell=quiet)
 
 
 async def test_one_flipped_bit_in_what_was_restored(site: Site) -> None:

@@ -210,6 +210,10 @@ class CanaryBack:
 def find_canary(root: Path, source: str, *, strip: str = "", expected: Canary | None) -> CanaryBack:
     """The canary of the plan's first source in a restored tree; `expected`: the one of that copy's run."""
     path = restored_path(root, source, strip) / DIRECTORY / FILE
+    if not inside(root, path):
+        return CanaryBack(
+            False, "the canary did not come back: the way to it is a link out of the restored tree"
+        )
     try:
         planted = read_canary(path)
     except Torn as error:
@@ -227,6 +231,11 @@ def find_canary(root: Path, source: str, *, strip: str = "", expected: Canary | 
 def restored_path(root: Path, source: str, strip: str) -> Path:
     """Where a path of the source lies in a restored tree."""
     return root / source.removeprefix(strip).lstrip("/")
+
+
+def inside(root: Path, path: Path) -> bool:
+    """Whether a path of a restored tree stays in it: a link that was restored may lead back to the source."""
+    return path.resolve().is_relative_to(root.resolve())
 
 
 def show_path(path: bytes) -> str:

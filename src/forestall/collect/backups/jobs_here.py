@@ -196,7 +196,10 @@ def _before(
 
 
 def _has_files(path: Path) -> bool:
-    """Nothing is planted in an empty directory: it may be where something should be mounted."""
+    """Nothing is planted in an empty directory: it may be where something should be mounted. Nor behind a
+    link, which a tool does not follow."""
+    if path.is_symlink():
+        return False
     try:
         with os.scandir(path) as entries:
             return any(entry.name != canary.DIRECTORY for entry in entries)

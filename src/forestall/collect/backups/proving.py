@@ -4,6 +4,7 @@ Everything that a restore is held against was known before it: the manifest's ro
 from this machine's own record of the run, and from the server (`BackupOrder.bound`), whose word counts more.
 """
 
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,15 @@ import msgspec
 
 from forestall.collect.backups.adapter import CannotProve, Repository, Restored
 from forestall.collect.backups.background import in_background
-from forestall.collect.backups.canary import MANIFEST
-from forestall.collect.backups.compare import CanaryBack, Compared, compare, find_canary, restored_path
+from forestall.collect.backups.canary import DIRECTORY, MANIFEST
+from forestall.collect.backups.compare import (
+    CanaryBack,
+    Compared,
+    compare,
+    find_canary,
+    inside,
+    restored_path,
+)
 from forestall.collect.backups.excluding import excluded
 from forestall.collect.backups.manifest import Damaged, read_tail
 from forestall.collect.backups.records import Records, plan_settings
@@ -145,7 +153,7 @@ def choose(proving: Proving, seen: RepositoryReport) -> tuple[CopySeen, Bound | 
     if getattr(proving.adapter, "OWN_COMPARISON", False):
         plausible = [one for one in seen.copies if one.at_ms <= seen.at_ms + CLOCK_MS]
         return max(plausible or seen.copies, key=lambda one: one.at_ms), None
-    for bound in bounds(proving.order, proving.records, seen.copies):
+    for bound in bounds(proving.order, proving.records, seen.copies, now_ms=seen.at_ms):
         for copy in seen.copies:
             if bound.copy and same_copy(bound.copy, copy.key):
                 newer = sum(one.at_ms > copy.at_ms for one in seen.copies)
@@ -177,8 +185,11 @@ def pair(runs: Sequence[RunReport], copies: Sequence[CopySeen]) -> list[RunRepor
     return found
 
 
-def bounds(order: BackupOrder, records: Records | None, copies: Sequence[CopySeen]) -> list[Bound]:
-    """What is known of runs with a manifest, the newest first; the server's word counts more."""
+def bounds(
+    order: BackupOrder, records: Records | None, copies: Sequence[CopySeen], *, now_ms: int
+) -> list[Bound]:
+    """What is known of runs with a manifest, the newest first; the server's word counts more. Those that were
+    taken while the clock was ahead come last."""
     found = {}
     if records is not None:
         runs = records.runs(order.id)
@@ -189,8 +200,11 @@ def bounds(order: BackupOrder, records: Records | None, copies: Sequence[CopySee
         ours = found.get(bound.run)
         copy = ours.copy if ours is not None and len(ours.copy) > len(bound.copy) else bound.copy
         found[bound.run] = Bound(run=bound.run, copy=copy, manifest=bound.manifest, canary=bound.canary)
-    known = [one for one in found.values() if one.manifest is not None]
-    return sorted(known, key=lambda one: one.manifest.at_ms if one.manifest else 0, reverse=True)
+    known = [(one.manifest.at_ms, one) for one in found.values() if one.manifest is not None]
+    return [
+        one
+        for _, one in sorted(known, key=lambda pair: (pair[0] <= now_ms + CLOCK_MS, pair[0]), reverse=True)
+    ]
 
 
 async def _held(proving: Proving, restored: Restored, copy: CopySeen, bound: Bound) -> str:
@@ -216,7 +230,8 @@ async def _held(proving: Proving, restored: Restored, copy: CopySeen, bound: Bou
         "files_expected": compared.expected, "files_equal": compared.equal, "size": compared.size,
         "mismatches": compared.mismatches, "mismatches_total": compared.mismatches_total,
     }  # fmt: skip
-    return say(compared, copy, back)
+    others = [one.said for one in proving.checks if not one.ok and one.name not in {"files equal", "canary"}]
+    return "; ".join([say(compared, copy, back), *others])
 
 
 async def _canary(proving: Proving, root: Path, home: str, strip: str, bound: Bound) -> CanaryBack:
@@ -239,11 +254,8 @@ def _manifest_file(proving: Proving, bound: Bound, root: Path, home: str, strip:
         own = proving.records.manifest(proving.order.id, bound.run)
         if own.exists():
             return own
-    return (
-        restored_path(root, home or next(iter(proving.order.sources), "/"), strip)
-        / ".forestall-canary"
-        / MANIFEST
-    )
+    there = restored_path(root, home or next(iter(proving.order.sources), "/"), strip) / DIRECTORY / MANIFEST
+    return there if inside(root, there) else root / MANIFEST  # where none is
 
 
 async def _compared(proving: Proving, root: Path, manifest: Path, *, strip: str, bound: Bound) -> Compared:
@@ -272,7 +284,7 @@ def find_strip(root: Path, sources: Sequence[str]) -> str:
         parts = Path(source).parts
         for at in range(1, len(parts) + 1):
             front, rest = Path(*parts[:at]), Path(*parts[at:])
-            if (root / rest).exists() and (rest.parts or any(root.iterdir())):
+            if os.path.lexists(root / rest) and (rest.parts or any(root.iterdir())):
                 return "" if at == 1 else str(front)
     return ""
 

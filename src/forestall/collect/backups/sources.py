@@ -31,6 +31,11 @@ def _see(path: Path, counts: Mapping[str, SourceCount], mounts: Mapping[Path, st
         return SourceSeen(str(path), False, problem=f"{path} cannot be read: {error.strerror or error}")
     mount, where = _mount_of(path, mounts)
     count = _count_of(path, counts)
+    link = (
+        f"{path} is a link: tools keep the link, and nothing of what it points to"
+        if path.is_symlink()
+        else ""
+    )
     return SourceSeen(
         str(path),
         True,
@@ -38,6 +43,7 @@ def _see(path: Path, counts: Mapping[str, SourceCount], mounts: Mapping[Path, st
         is_mount=where == path.resolve() or path.is_mount(),
         entries=count.entries if count else None,
         size=count.size if count else None,
+        problem=link,
     )
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ _ADDED = re.compile(
     r"^Added to the repo(?:sitory)?: ([\d.]+) (B|[KMGT]iB)(?: \(([\d.]+) (B|[KMGT]iB) *stored\))?", re.M
 )
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_UNLOADED = re.compile(r"^.*could not load (?:snapshot )?([0-9a-f]{8,64}).*$", re.M)
 _MISSING = re.compile(r"^(?:Fatal: )?(.* does not exist, skipping)$", re.M)
 _BAD = re.compile(
     r"fatal|error|fail|unable|wrong password|does not|damaged|denied|not found|locked|missing|mismatch|"
@@ -99,7 +100,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 # What restic 0.14 to 0.18 say, and what kind of reason that is.
 _REASONS: tuple[tuple[Why, re.Pattern[str]], ...] = (
     ("key", re.compile(r"wrong password|no key found|an empty password", re.I)),
-    ("locked", re.compile(r"already locked|unable to create lock", re.I)),
+    ("locked", re.compile(r"already locked|unable to create lock|no matching ID|no snapshot found", re.I)),
     ("damaged", re.compile(r"is damaged|ciphertext verification failed|invalid data returned|hash mismatch|"
                            r"unable to decode|unexpected EOF|invalid magic", re.I)),
     ("away", re.compile(r"unable to open config|unable to open repository|does not exist|no such file or dir|"
@@ -314,11 +315,22 @@ async def _snapshots(repository: Repository) -> list[dict[str, Any]]:
         words += ["--host", host]
     if tags := repository.settings.get("tags"):
         words += ["--tag", tags]
-    found = await _json(repository, *words)
-    return sorted(
-        (one for one in found or [] if isinstance(one, dict) and _ID.fullmatch(str(one.get("id", "")))),
-        key=lambda one: _time_ms(one.get("time")),
-    )
+    ended = await _run(repository, *words)
+    found = _read_json(ended, "snapshots")
+    known = [one for one in found or [] if isinstance(one, dict) and _ID.fullmatch(str(one.get("id", "")))]
+    damaged = [
+        await in_background(lambda _, one=one: _damaged(repository.place, one[1], one[0]))  # type: ignore[misc]
+        for one in _UNLOADED.finditer(ended.err.decode("utf-8", "replace"))
+    ]
+    return sorted([*known, *damaged], key=lambda one: _time_ms(one.get("time")))
+
+
+def _damaged(place: str, key: str, said: str) -> dict[str, Any]:
+    """A snapshot that restic only mentions on its standard error, and ends with 0: when it was made is not
+    known but by its file."""
+    paths = list((Path(place) / "snapshots").glob(f"{key}*")) if Path(place).is_absolute() else []
+    time = datetime.fromtimestamp(paths[0].stat().st_mtime, UTC).isoformat() if paths else ""
+    return {"id": paths[0].name if paths else key, "time": time, "problem": said[:2048]}
 
 
 async def _copies(repository: Repository, snapshots: Sequence[dict[str, Any]]) -> list[CopySeen]:
@@ -331,7 +343,7 @@ async def _copies(repository: Repository, snapshots: Sequence[dict[str, Any]]) -
         if isinstance(summary, dict):
             files, size = summary.get("total_files_processed"), summary.get("total_bytes_processed")
             added = summary.get("data_added_packed", summary.get("data_added"))
-        elif (repository.place, key) in _known or asked < SIZED_MAX:
+        elif "problem" not in one and ((repository.place, key) in _known or asked < SIZED_MAX):
             asked += (repository.place, key) not in _known
             files, size = await _size(repository, key)
         copies.append(
@@ -339,7 +351,7 @@ async def _copies(repository: Repository, snapshots: Sequence[dict[str, Any]]) -
                 key=key, at_ms=_time_ms(one.get("time")), host=str(one.get("hostname", ""))[:128],
                 paths=[str(path)[:1024] for path in one.get("paths") or []][:64],
                 files=files, size=size, added=added,
-                problem="it holds no file" if files == 0 else "",
+                problem=one.get("problem") or ("it holds no file" if files == 0 else ""),
             )
         )  # fmt: skip
     return copies[::-1]
@@ -414,13 +426,16 @@ def _room(place: str) -> dict[str, Any]:
 
 
 async def _json(repository: Repository, *words: str) -> Any:
-    ended = await _run(repository, *words)
+    return _read_json(await _run(repository, *words), words[0])
+
+
+def _read_json(ended: Ended, what: str) -> Any:
     if ended.code != 0:
         raise _failed(ended)
     try:
         return json.loads(ended.out)
     except ValueError as error:
-        raise CannotProve(f"restic {words[0]} answered no JSON: {error}") from error
+        raise CannotProve(f"restic {what} answered no JSON: {error}") from error
 
 
 async def _run(
