@@ -2,7 +2,7 @@
 stranger's."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of, is_good
 from forestall.judge.backups.retention import kept
@@ -64,13 +64,17 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
     if look is None or not facts.whole:
         return None
     oldest = facts.copies[0].at_ms if look.copies_total > len(look.copies) and facts.copies else 0
-    made = [
+    until = look.at_ms - NEAR_MS
+    gone = [
         one
         for one in facts.runs
-        if one.copy and is_good(one) and oldest <= begin_of(one) and end_of(one) < look.at_ms - NEAR_MS
+        if one.copy
+        and facts.index.find(one.copy) is None
+        and is_good(one)
+        and oldest <= begin_of(one)
+        and end_of(one) < until
     ]
-    gone = [one for one in made if facts.index.find(one.copy) is None]
-    opened = [one for one in facts.looks if one.opened][-2:]
+    opened = list(islice((one for one in reversed(facts.looks) if one.opened), 2))[::-1]
     before = opened[0].at_ms - NEAR_MS if len(opened) == 2 else 0  # a look after the run has found it then
     newest = facts.copies[-1].at_ms if facts.copies else 0
     fewer = len(opened) == 2 and opened[0].copies_total > look.copies_total
@@ -165,7 +169,10 @@ def destination_changed(facts: Facts, settings: Settings) -> Found | None:
     before = [
         one
         for one in facts.looks
-        if one.opened and one.at_ms >= facts.plan.accepted_ms and (_moved(one, look) or _anew(one, look))
+        if (one.mount != look.mount or one.settings != look.settings)  # nearly never
+        and one.opened
+        and one.at_ms >= facts.plan.accepted_ms
+        and (_moved(one, look) or _anew(one, look))
     ]
     if not before:
         return None

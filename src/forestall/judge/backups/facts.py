@@ -156,6 +156,8 @@ def begin_of(run: RunReport) -> int:
 
 def put_together(runs: Sequence[RunReport]) -> list[RunReport]:
     """One run for each: what the repository says of a run fills what its job left out."""
+    if not any(one.by == "repository" for one in runs):
+        return list(runs)
     by_copy: dict[str, int] = {}
     result: list[RunReport] = []
     unnamed: list[tuple[int, int]] = []  # begin and place of the job's runs that do not name their copy

@@ -185,8 +185,10 @@ def proof_stale(facts: Facts, settings: Settings) -> Found | None:
         if proof is None or proof.copy_at_ms is None:
             continue
         limit = int(facts.plan.rpo_ms * settings["intervals"]) + facts.grace_ms
+        if proof.began_ms - proof.copy_at_ms <= 2 * limit:
+            continue
         newer = [one for one in facts.made if proof.copy_at_ms + limit < end_of(one) < proof.began_ms - limit]
-        if proof.began_ms - proof.copy_at_ms <= 2 * limit or not newer:
+        if not newer:
             continue
         word = copy_word(facts.plan.tool)
         return Found(
@@ -213,11 +215,7 @@ def objective_missed(facts: Facts, _: Settings) -> Found | None:
         if plan.rto_ms and proof.rto_ms is not None and proof.rto_ms > plan.rto_ms:
             parts.append(f"it took {say_ms(proof.rto_ms)} to be back, {say_ms(plan.rto_ms)} were agreed")
         allowed = plan.rpo_ms + facts.grace_ms + (facts.longest_ms() or 0)
-        before = [end_of(one) for one in facts.made if is_good(one) and end_of(one) <= proof.began_ms]
-        in_time = (
-            bool(before) and proof.began_ms - before[-1] <= plan.rpo_ms + facts.grace_ms
-        )  # a run that is late is told as that
-        if proof.rpo_ms is not None and proof.rpo_ms > allowed and in_time:
+        if proof.rpo_ms is not None and proof.rpo_ms > allowed and _runs_were_in_time(facts, proof.began_ms):
             parts.append(f"what came back was {say_ms(proof.rpo_ms)} old, {say_ms(plan.rpo_ms)} were agreed")
         if parts:
             return Found(
@@ -228,6 +226,12 @@ def objective_missed(facts: Facts, _: Settings) -> Found | None:
                 evidence=evidence_of(proof),
             )
     return None
+
+
+def _runs_were_in_time(facts: Facts, at_ms: int) -> bool:
+    """Whether the newest run before was no older than agreed: one that is late is told as that."""
+    before = [end_of(one) for one in facts.made if is_good(one) and end_of(one) <= at_ms]
+    return bool(before) and at_ms - before[-1] <= facts.plan.rpo_ms + facts.grace_ms
 
 
 def evidence_of(proof: ProofReport) -> list[str]:
