@@ -9,7 +9,7 @@ from backup_world import DAY, HOUR, KEEP, MINUTE, World, found, one_finding
 
 from forestall.judge.backups import Cadence
 from forestall.judge.values import State
-from forestall.kernel.backups import Manifest, Mismatch, SourceSeen
+from forestall.kernel.backups import CopySeen, Manifest, Mismatch, RunReport, SourceSeen
 
 
 def world(nights: int = 30, **given: object) -> World:
@@ -333,3 +333,38 @@ def test_only_the_canary_is_in_the_copy() -> None:
     made = World(natural=False)
     made.night(files=2, size=5000, manifest=None, sources=[])
     one_finding(made, "backup-copy-empty", "holds 2 files of 5.0 kB")
+
+
+def test_another_job_in_the_same_repository_is_no_matter_of_this_plan() -> None:
+    made = World(natural=False)
+    for night in range(30):
+        made.night()
+        other = CopySeen(
+            key=f"{night:064x}", at_ms=made.now_ms - HOUR, host="srv9", paths=["/home"], files=3, size=9
+        )
+        made.copies.append(other)
+        run = RunReport(
+            plan="",
+            run=other.key,
+            at_ms=other.at_ms,
+            by="repository",
+            said="unknown",
+            copy=other.key,
+            ended_ms=other.at_ms,
+            files=3,
+            size=9,
+        )
+        made.runs.append(run)
+        made.look()
+        assert found(made.judge()) == {}
+    made.night(copy_given={"paths": ["/srv/data"]})
+    one_finding(made, "backup-source-missing", "/srv/mail is not in the newest snapshot")
+
+
+def test_figures_that_the_job_does_not_tell_are_those_of_its_copy() -> None:
+    made = World(natural=False, tool="borg")
+    for _ in range(12):
+        made.night(copy_given={"files": 12_000, "size": 40_000_000}, files=None, size=None, copy="")
+    assert found(made.judge()) == {}
+    made.night(copy_given={"files": 40, "size": 900_000}, files=None, size=None, copy="", manifest=None)
+    one_finding(made, "backup-shrunk", "saved 40 files, usually 12,000 files")

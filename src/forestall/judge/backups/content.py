@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from statistics import median
 
-from forestall.judge.backups.facts import BASE_LEAST, Facts, Fall, Found, end_of, fallen
+from forestall.judge.backups.facts import BASE_LEAST, Facts, Fall, Found, fallen
+from forestall.judge.backups.putting import end_of
 from forestall.judge.backups.sources import newest_copy
 from forestall.judge.backups.words import (
     copy_word,

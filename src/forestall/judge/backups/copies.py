@@ -4,7 +4,8 @@ stranger's."""
 from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 
-from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of, is_good
+from forestall.judge.backups.facts import Facts, Found, is_good
+from forestall.judge.backups.putting import NEAR_MS, begin_of, end_of
 from forestall.judge.backups.retention import kept
 from forestall.judge.backups.words import copy_word, listed, say_ago, say_copy, say_key, say_run, say_time
 from forestall.kernel.backups import RepositoryReport, RunReport, same_copy

@@ -3,27 +3,30 @@
 A run that its job reported and the copy that a look found are one run when they name one copy.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
-
+from forestall.judge.backups.putting import (
+    NEAR_MS,
+    CopyIndex,
+    begin_of,
+    end_of,
+    filled_from,
+    put_together,
+    without_neighbours,
+)
 from forestall.judge.backups.values import HOUR_MS, JudgedPlan, PlanHistory
-from forestall.kernel.backups import COPIES_MAX, SHORT_KEY, CopySeen, RepositoryReport, RunReport, same_copy
+from forestall.kernel.backups import COPIES_MAX, RepositoryReport, RunReport
 
-NEAR_MS = 10 * 60_000  # a copy's own time and the run that made it, on two clocks that are right
 BASE_MAX = 60  # runs that say what is usual
 BASE_LEAST = 3  # fewer say nothing: only floors hold
 GRACE_SHARE = 0.1
 GRACE_LEAST_MS = HOUR_MS // 2
 T = TypeVar("T")
-HEX = "0123456789abcdef"
 GOOD = ("success", "warning")
-FILLED = ("files", "size", "files_new", "files_changed", "files_removed", "added")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +61,12 @@ class Facts:
         self.looks = history.looks
         self.look: RepositoryReport | None = history.looks[-1] if history.looks else None
         self.opened = next((one for one in reversed(history.looks) if one.opened), None)
-        self.copies: list[CopySeen] = sorted(self.opened.copies, key=lambda c: c.at_ms) if self.opened else []
-        self.whole = self.opened is not None and len(self.copies) >= min(self.opened.copies_total, COPIES_MAX)
+        copies = sorted(self.opened.copies, key=lambda c: c.at_ms) if self.opened else []
+        self.whole = self.opened is not None and len(copies) >= min(self.opened.copies_total, COPIES_MAX)
+        self.copies, runs = without_neighbours(copies, history.runs, plan.sources)
         self.index = CopyIndex(self.copies)
-        merged = put_together(history.runs)
-        self.ended = ended_of(merged, now_ms)
+        merged = put_together(runs)
+        self.ended = filled_from(ended_of(merged, now_ms), self.index)
         self.running = _still_running(merged, self.ended)
         accepted = plan.accepted_ms
         self.runs = [one for one in self.ended if end_of(one) >= accepted] if accepted else self.ended
@@ -110,29 +114,6 @@ class Facts:
         return int(median(gaps)) if len(gaps) >= BASE_LEAST else self.plan.rpo_ms
 
 
-class CopyIndex:
-    """Copies by key, whole or its beginning (only for keys that are digests)."""
-
-    def __init__(self, copies: Sequence[CopySeen]) -> None:
-        self.whole = {one.key: one for one in copies}
-        self.short: dict[str, CopySeen] = {
-            one.key[:SHORT_KEY]: one for one in copies if len(one.key) > SHORT_KEY and is_digest(one.key)
-        }
-
-    def find(self, key: str) -> CopySeen | None:
-        """The copy that a key means."""
-        known = self.whole.get(key)
-        if known is None and is_digest(key):
-            near = self.short.get(key[:SHORT_KEY])
-            known = near if near is not None and same_copy(near.key, key) else None
-        return known
-
-
-def is_digest(key: str) -> bool:
-    """Whether a key is hexadecimal: only such keys are ever shortened."""
-    return len(key) >= SHORT_KEY and not key.strip(HEX)
-
-
 def is_good(run: RunReport) -> bool:
     """Whether a run says that it made a copy, or its copy was found. A warning is good only for that."""
     return run.said in GOOD or (run.said == "unknown" and run.by == "repository" and bool(run.copy))
@@ -142,70 +123,6 @@ def ended_of(merged: Sequence[RunReport], now_ms: int) -> list[RunReport]:
     """Those that ended, oldest first. A copy that is dated in the future says nothing of when a run ended."""
     ended = [one for one in merged if one.said != "running" and end_of(one) <= now_ms + NEAR_MS]
     return sorted(ended, key=end_of)
-
-
-def end_of(run: RunReport) -> int:
-    """When a run ended, or when it was seen."""
-    return run.at_ms if run.ended_ms is None else run.ended_ms
-
-
-def begin_of(run: RunReport) -> int:
-    """When a run began, as far as is known."""
-    return end_of(run) if run.began_ms is None else run.began_ms
-
-
-def put_together(runs: Sequence[RunReport]) -> list[RunReport]:
-    """One run for each: what the repository says of a run fills what its job left out."""
-    if not any(one.by == "repository" for one in runs):
-        return list(runs)
-    by_copy: dict[str, int] = {}
-    result: list[RunReport] = []
-    unnamed: list[tuple[int, int]] = []  # begin and place of the job's runs that do not name their copy
-    later: list[RunReport] = []
-    for one in runs:
-        if one.by == "repository":
-            later.append(one)
-            continue
-        if one.copy:
-            by_copy[one.copy[:SHORT_KEY] if is_digest(one.copy) else one.copy] = len(result)
-        elif one.said != "running":
-            unnamed.append((begin_of(one), len(result)))
-        result.append(one)
-    unnamed.sort()
-    for one in later:
-        key = one.copy[:SHORT_KEY] if is_digest(one.copy) else one.copy
-        place = by_copy.get(key)
-        if place is None and unnamed:
-            place = _by_time(one, unnamed, result)
-        if place is None:
-            result.append(one)
-        else:
-            result[place] = _filled(result[place], one)
-    return result
-
-
-def _by_time(one: RunReport, unnamed: list[tuple[int, int]], result: Sequence[RunReport]) -> int | None:
-    at = begin_of(one)
-    near = bisect_left(unnamed, (at + NEAR_MS, 0)) - 1
-    if near < 0:
-        return None
-    place = unnamed[near][1]
-    job = result[place]
-    if begin_of(job) - NEAR_MS <= at <= end_of(job) + NEAR_MS and job.said != "failed":
-        del unnamed[near]
-        return place
-    return None
-
-
-def _filled(job: RunReport, seen: RunReport) -> RunReport:
-    missing = {
-        name: getattr(seen, name)
-        for name in FILLED
-        if getattr(job, name) is None and getattr(seen, name) is not None
-    }
-    if not job.copy:
-        missing["copy"] = seen.copy
-    return replace(job, **missing) if missing else job
 
 
 def _still_running(merged: Sequence[RunReport], ended: Sequence[RunReport]) -> RunReport | None:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from forestall.judge.backups.checks import CHECKS, EXPLAINS, SAME_RUN, Check
-from forestall.judge.backups.facts import Facts, Found, end_of
+from forestall.judge.backups.facts import Facts, Found
 from forestall.judge.backups.ladder import ladder
 from forestall.judge.backups.proofs import stands
+from forestall.judge.backups.putting import end_of
 from forestall.judge.backups.room import say_outlook
 from forestall.judge.backups.values import DAY_MS, HOUR_MS, Disagreement, JudgedPlan, PlanHistory, PlanVerdict
 from forestall.judge.rules import Level, Rule

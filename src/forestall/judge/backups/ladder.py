@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from forestall.judge.backups.facts import GRACE_LEAST_MS, GRACE_SHARE, end_of, ended_of, is_good, put_together
+from forestall.judge.backups.facts import GRACE_LEAST_MS, GRACE_SHARE, ended_of, is_good
 from forestall.judge.backups.proving import Standing, cadence_of, due_ms, grace_of, standing
+from forestall.judge.backups.putting import end_of, put_together
 from forestall.judge.backups.values import LEVEL_NAMES, JudgedPlan, Ladder, PlanHistory, Rung, Status
 from forestall.judge.backups.words import copy_word, say_ago, say_files, say_key, say_ms, say_time, short
 from forestall.kernel.backups import RunReport, same_copy

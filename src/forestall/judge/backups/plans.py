@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from forestall.judge.backups.checks import CHECKS, LEVELS
-from forestall.judge.backups.facts import end_of
 from forestall.judge.backups.judging import judge_plan
+from forestall.judge.backups.putting import end_of
 from forestall.judge.backups.values import Disagreement, JudgedPlan, PlanHistory, PlanVerdict
 from forestall.judge.reasons import say_span
 from forestall.judge.rules import Look, Rule

@@ -4,7 +4,7 @@ missed."""
 import re
 from collections.abc import Callable, Mapping
 
-from forestall.judge.backups.facts import Facts, Found, end_of, is_good
+from forestall.judge.backups.facts import Facts, Found, is_good
 from forestall.judge.backups.proving import (
     RESTORES,
     Standing,
@@ -14,6 +14,7 @@ from forestall.judge.backups.proving import (
     standing,
     why_no_proof,
 )
+from forestall.judge.backups.putting import end_of
 from forestall.judge.backups.runs import KEY_WORDS, LOCK_WORDS, said_by
 from forestall.judge.backups.values import LEVEL_NAMES
 from forestall.judge.backups.words import copy_word, say_ago, say_key, say_ms, say_run, say_time, short

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of, is_good
+from forestall.judge.backups.facts import Facts, Found, is_good
+from forestall.judge.backups.putting import NEAR_MS, begin_of, end_of
 from forestall.judge.backups.runs import KEY_WORDS, LOCK_WORDS, _tail, _trailing, said_by
 from forestall.judge.backups.values import HOUR_MS
 from forestall.judge.backups.words import (

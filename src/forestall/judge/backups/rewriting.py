@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from forestall.judge.backups.facts import BASE_LEAST, Facts, Found, end_of
+from forestall.judge.backups.facts import BASE_LEAST, Facts, Found
+from forestall.judge.backups.putting import end_of
 from forestall.judge.backups.words import listed, say_files, say_run, say_time
 from forestall.kernel.backups import RunReport
 from forestall.kernel.words import say_bytes, say_share

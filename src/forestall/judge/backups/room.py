@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from forestall.judge.backups.facts import NEAR_MS, Facts, Found, begin_of, end_of
+from forestall.judge.backups.facts import Facts, Found
+from forestall.judge.backups.putting import NEAR_MS, begin_of, end_of
 from forestall.judge.backups.retention import days_until_gone
 from forestall.judge.backups.runs import FULL_WORDS, long_limit_ms, said_by
 from forestall.judge.backups.sources import newest_copy

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from statistics import median
 
-from forestall.judge.backups.facts import Facts, Found, begin_of, end_of, is_good
+from forestall.judge.backups.facts import Facts, Found, is_good
+from forestall.judge.backups.putting import begin_of, end_of
 from forestall.judge.backups.retention import zone_of
 from forestall.judge.backups.values import DAY_MS, HOUR_MS
 from forestall.judge.backups.words import copy_word, say_ago, say_copy, say_ms, say_run, say_time, short

@@ -1,9 +1,10 @@
 """Checks of what a plan should save: each source is there, is not empty, is in the copy, is not left out."""
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
-from forestall.judge.backups.facts import BASE_LEAST, Facts, Found, begin_of, end_of, fallen
+from forestall.judge.backups.facts import BASE_LEAST, Facts, Found, fallen
+from forestall.judge.backups.paths import covers, plain
+from forestall.judge.backups.putting import begin_of, end_of
 from forestall.judge.backups.words import copy_word, listed, say_copy, say_files, say_run, say_time, short
 from forestall.kernel.backups import CopySeen, RunReport, SourceSeen
 from forestall.kernel.words import say_number, say_share
@@ -14,19 +15,6 @@ EMPTY_USUAL = 10  # fewer files than this are no measure of a share
 HALF = 0.5
 
 
-def plain(path: str) -> str:
-    """A source as it is compared: one kind of slash, none at the end or the beginning."""
-    return path.replace("\\", "/").strip("/")
-
-
-def covers(wide: str, narrow: str) -> bool:
-    """Whether saving `wide` saves `narrow`."""
-    one, other = plain(wide), plain(narrow)
-    if not one or one == other or other.startswith(one + "/"):
-        return True
-    return any(letter in one for letter in "*?[") and fnmatchcase(other, one)
-
-
 def newest_copy(facts: Facts) -> CopySeen | None:
     """The copy of the newest run, or the newest copy that is not dated in the future."""
     run = facts.last_made
@@ -34,6 +22,8 @@ def newest_copy(facts: Facts) -> CopySeen | None:
         known = facts.index.find(run.copy)
         if known is not None:
             return known
+        if facts.opened is None or end_of(run) > facts.opened.at_ms:
+            return None  # made since the newest look: what that saw is of earlier runs
     horizon = facts.opened.at_ms + 600_000 if facts.opened else 0
     return next((one for one in reversed(facts.copies) if one.at_ms <= horizon), None)
 
