@@ -433,7 +433,7 @@ def main() -> None:
     now = timezone.now()
     found = Seeded()
     if sys.argv[1:] != ["empty"]:
-        found = fill(now)
+        found = fill(now, nights=60)
         observe(found, to_ms(now))
     found.session = people(now)
     print(json.dumps(asdict(found)))

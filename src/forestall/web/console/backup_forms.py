@@ -172,12 +172,14 @@ def _as_given(row: BackupPlan) -> QueryDict:
     said["sandbox_gib"] = str(terms.sandbox_max // GIB or "")
     said["copies"] = "\n".join(_written(one) for one in terms.copies)
     for name, value in terms.settings.items():
-        said[f"setting_{name}"] = "\n".join(value) if isinstance(value, list) else _said(value)
+        said[f"setting_{name}"] = _said(value)
     said["collector"], said["elsewhere"] = row.collector_id or "", row.elsewhere_id or ""
     return said
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "\n".join(value)
     return ("yes" if value else "no") if isinstance(value, bool) else "" if value is None else str(value)
 
 

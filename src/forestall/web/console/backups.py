@@ -38,7 +38,7 @@ PAUSES = {"1": "a day", "7": "a week", "30": "a month", "": "until I go on"}
 SERIES = {
     "size": "backup.size_bytes",
     "added": "backup.added_bytes",
-    "took": "backup.run_ms",
+    "took": "backup.run_minutes",
     "free": "backup.free_bytes",
 }
 WORST = ("failed", "warning", "success", "running", "unknown")
@@ -130,6 +130,7 @@ def backup_board(request: Asked) -> HttpResponse:
         "next": start + PAGE if len(found) > PAGE else None,
         "start": start,
         "levels": range(7),
+        "now": timezone.now(),
     }
     return render(request, "console/backups.html", context)
 
@@ -156,6 +157,7 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
         "nav": "backups",
         "plan": row,
         "standing": standing,
+        "stands": standing.said.partition(";")[0] if standing else "",
         "steps": steps_of(standing),
         "strip": strip_of(runs, zone=row.client.timezone or "UTC", now=now),
         "runs": runs[:20],
@@ -171,7 +173,7 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
         "spec": spec,
         "pauses": PAUSES,
         "series": SERIES if runs else {},
-        "progress": queries.progress_of(scope, row.pk),
+        **_going_on(request, row),
     }
     return render(request, "console/backup_plan.html", context)
 
@@ -180,9 +182,15 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
 def backup_progress(request: Asked, plan: str) -> HttpResponse:
     """What is being proved now: a part of the plan's page that fetches itself."""
     row = seen_or_404(lambda: queries.find_plan(request.scope, plan))
-    progress = queries.progress_of(request.scope, row.pk)
-    context = {"plan": row, "progress": progress, "titles": WORK_TITLES}
+    context = {"plan": row, "titles": WORK_TITLES, **_going_on(request, row)}
     return render(request, "console/_backup_progress.html", context)
+
+
+def _going_on(request: Asked, row: BackupPlan) -> dict[str, Any]:
+    """What is being proved now, and what is wanted and has not begun."""
+    progress = queries.progress_of(request.scope, row.pk)
+    begun = {one.proof for one in progress}
+    return {"progress": progress, "wanted": [one for one in row.wanted if one["proof"] not in begun]}
 
 
 @needs("findings:read")
@@ -206,7 +214,7 @@ def _value(run: BackupRun, what: str) -> float | None:
     if what == "took":
         if run.began_at is None or run.ended_at is None:
             return None
-        return (run.ended_at - run.began_at).total_seconds() * 1000
+        return (run.ended_at - run.began_at).total_seconds() / 60
     value = run.added if what == "added" else run.size
     return None if value is None else float(value)
 

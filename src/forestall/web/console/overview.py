@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from forestall.alerts import queries as alerts
+from forestall.backups.queries import plans_of_asset
 from forestall.collect.asking import PROBES
 from forestall.collect.devices.recipe import recipe_names
 from forestall.configs import queries as configs
@@ -302,6 +303,7 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "probe_kinds": list(load(PROBES)),
             **_captures(scope, row),
             "collectors": queries.list_collectors(scope, client=row.client_id),
+            "plans": plans_of_asset(scope, row.pk),
             "heartbeats": [(one, state_of(one, now)) for one in list_heartbeats(scope, asset=row.pk)],
             "children": queries.children_of(scope, row),
             "timeline": timeline,
