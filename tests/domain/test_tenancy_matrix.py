@@ -44,6 +44,7 @@ WORDS = {
     "site-change": {"what": ("ranges", "on", "off", "now")},
     "sighting-change": {"what": ("confirm", "merge", "dismiss", "propose")},
     "baseline": {"what": ("name", "drop")},
+    "backup-change": {"what": ("want", "take-back", "pause", "resume", "accept", "archive")},
     "ticket-change": {"what": ("note", "status", "assign", "priority", "start", "stop")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},

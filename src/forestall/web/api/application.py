@@ -7,6 +7,7 @@ from ninja.openapi.schema import OpenAPISchema
 from forestall import __version__
 from forestall.web.api import (
     alerts,
+    backups,
     collectors,
     configs,
     configurations,
@@ -57,6 +58,7 @@ for router in (
     installation.router,
     keeping.router,
     networks.router,
+    backups.router,
 ):
     api.add_router("", router)
 

@@ -1,7 +1,7 @@
 """The form of a backup plan, made from what the tool's adapter says of itself; secrets are never shown."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from django.contrib import messages
@@ -67,7 +67,7 @@ def backup_edit(request: Asked, plan: str) -> HttpResponse:
     spec = seen_or_404(lambda: actions.tools().get(row.tool))
     if request.method == "POST":
         try:
-            terms = terms_given(request.POST, spec)
+            terms = terms_given(request.POST, spec, before=actions.terms_of(row).keep)
             actions.amend(
                 scope, row, terms=terms, now=timezone.now(), collector=request.POST.get("collector", ""),
                 elsewhere=request.POST.get("elsewhere", ""),
@@ -80,8 +80,9 @@ def backup_edit(request: Asked, plan: str) -> HttpResponse:
     return _form(request, asset=row.asset, spec=spec, given=_as_given(row), plan=row)
 
 
-def terms_given(given: QueryDict, spec: Spec) -> PlanTerms:
-    """The terms that a form says. Raises Trouble, naming the field."""
+def terms_given(given: QueryDict, spec: Spec, *, before: Keep | None = None) -> PlanTerms:
+    """The terms that a form says; of what is kept, rules that it does not ask for stay as `before`. Raises
+    Trouble, naming the field."""
     keep = {name: _whole(given, f"keep_{name}", f"copies kept ({name})") for name in KEEP_FIELDS}
     known = any(value is not None for value in keep.values())
     cadences: dict[Work, int] = {}
@@ -99,7 +100,7 @@ def terms_given(given: QueryDict, spec: Spec) -> PlanTerms:
         settings=settings,
         grace_s=_seconds(given, "grace", "how much later is still in time") or 0,
         rto_s=_seconds(given, "rto", "how fast it must be back") or 0,
-        keep=_keep(keep) if known else None,
+        keep=_keep(keep, before) if known else None,
         cadences=cadences,
         slices=_whole(given, "slices", "the parts of a full reading") or 30,
         sandbox_max=(_whole(given, "sandbox_gib", "the room for restores") or 0) * GIB,
@@ -111,9 +112,9 @@ def terms_given(given: QueryDict, spec: Spec) -> PlanTerms:
     )
 
 
-def _keep(given: Mapping[str, int | None]) -> Keep:
+def _keep(given: Mapping[str, int | None], before: Keep | None) -> Keep:
     counts: dict[str, Any] = {name: value or 0 for name, value in given.items()}
-    return Keep(**counts)
+    return replace(before or Keep(), **counts)
 
 
 def _places(given: QueryDict) -> list[Place]:
