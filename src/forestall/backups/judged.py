@@ -8,7 +8,7 @@ from forestall.backups.values import keep_of
 from forestall.estate.tenancy import system_scope
 from forestall.judge.backups import Cadence, JudgedPlan, PlanHistory
 from forestall.judge.backups.values import LOOKS_MAX, PROOFS_MAX, RUNS_MAX, WORK_OF_LEVEL
-from forestall.kernel.backups import ProofReport, RepositoryReport
+from forestall.kernel.backups import ProofReport, RepositoryReport, RunReport
 from forestall.kernel.clock import to_ms
 from forestall.kernel.ids import to_number
 
@@ -56,9 +56,17 @@ def _cadences(plan: BackupPlan, produces: frozenset[str]) -> tuple[Cadence, ...]
 
 def history_of(plan: BackupPlan, standing: PlanStanding) -> PlanHistory:
     """The newest of everything, the oldest first."""
-    rows = BackupRun.objects.of(SCOPE).filter(plan=plan).order_by("-at", "-pk")[:RUNS_MAX]
-    runs = sorted((run_of(row) for row in rows), key=lambda one: one.at_ms)
-    return PlanHistory(runs=runs, looks=_looks(plan, standing), proofs=_proofs(plan))
+    return PlanHistory(runs=_runs(plan), looks=_looks(plan, standing), proofs=_proofs(plan))
+
+
+def _runs(plan: BackupPlan) -> list[RunReport]:
+    rows = BackupRun.objects.of(SCOPE).filter(plan=plan).order_by("-at", "-pk")
+    found = list(rows.values_list("pk", "report")[:RUNS_MAX])
+    runs = [unpack(report, RunReport) for _, report in found if report is not None]
+    bare = [pk for pk, report in found if report is None]
+    if bare:
+        runs += [run_of(row) for row in BackupRun.objects.of(SCOPE).filter(pk__in=bare)]
+    return sorted(runs, key=lambda one: one.at_ms)
 
 
 def _looks(plan: BackupPlan, standing: PlanStanding) -> list[RepositoryReport]:

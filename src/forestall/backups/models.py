@@ -124,7 +124,9 @@ class BackupRun(models.Model):
     the columns say the essentials. `heard_ms`: when that was seen; an older report changes nothing."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE)
-    plan = models.ForeignKey(BackupPlan, on_delete=models.CASCADE, related_name="runs")
+    plan = models.ForeignKey(
+        BackupPlan, db_index=False, on_delete=models.CASCADE, related_name="runs"
+    )  # the constraint's index begins with it
     run = models.CharField(max_length=160)
     at = models.DateTimeField()  # its end, or its beginning while it goes on, or when it was seen
     by = models.CharField(max_length=12)
@@ -156,7 +158,9 @@ class RepositoryLook(models.Model):
     """One look into a plan's repository (RepositoryReport); of older ones the copies are left out."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE)
-    plan = models.ForeignKey(BackupPlan, on_delete=models.CASCADE, related_name="looks")
+    plan = models.ForeignKey(
+        BackupPlan, db_index=False, on_delete=models.CASCADE, related_name="looks"
+    )  # the constraint's index begins with it
     at = models.DateTimeField()
     opened = models.BooleanField()
     copies_total = models.PositiveBigIntegerField(default=0)
@@ -176,7 +180,9 @@ class Proof(Identified):
     `sha256` names its bundle among the evidence."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE)
-    plan = models.ForeignKey(BackupPlan, on_delete=models.CASCADE, related_name="proofs")
+    plan = models.ForeignKey(
+        BackupPlan, db_index=False, on_delete=models.CASCADE, related_name="proofs"
+    )  # the constraint's index begins with it
     proof = models.CharField(max_length=160)
     work = models.CharField(max_length=12)
     level = models.PositiveSmallIntegerField()

@@ -1,6 +1,7 @@
 """Reports as bytes, and a run's row as the report that it stands for."""
 
-from typing import TypeVar
+import threading
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
@@ -10,6 +11,10 @@ from forestall.kernel.backups import ProofReport, RepositoryReport, RunReport
 from forestall.kernel.clock import to_ms
 
 UNPACKED_MAX_BYTES = 8 << 20
+_DECODERS: dict[type, Any] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in (RunReport, RepositoryReport, ProofReport)
+}
+_here = threading.local()  # a decompressor is for one thread
 T = TypeVar("T", RunReport, RepositoryReport, ProofReport)
 
 
@@ -21,12 +26,18 @@ def pack(report: RunReport | RepositoryReport | ProofReport) -> bytes:
 def unpack(data: bytes | memoryview | None, kind: type[T]) -> T:
     """Raises ValueError when it is no such report."""
     try:
-        plain = zstandard.ZstdDecompressor().decompress(
-            bytes(data or b""), max_output_size=UNPACKED_MAX_BYTES
-        )
-        return msgspec.msgpack.decode(plain, type=kind)
+        plain = _decompressor().decompress(bytes(data or b""), max_output_size=UNPACKED_MAX_BYTES)
+        found: T = _DECODERS[kind].decode(plain)
+        return found
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise ValueError(f"a kept report cannot be read: {error}") from error
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    if not hasattr(_here, "decompressor"):
+        _here.decompressor = zstandard.ZstdDecompressor()
+    found: zstandard.ZstdDecompressor = _here.decompressor
+    return found
 
 
 def run_of(row: BackupRun) -> RunReport:
