@@ -50,6 +50,7 @@ class World:
     drills: bool = True
     start: datetime = BEGIN
     every_days: int = 1
+    every_hours: int = 0  # more often than every day; looks come half an hour after
     runs: list[RunReport] = field(default_factory=list)
     looks: list[RepositoryReport] = field(default_factory=list)
     proofs: list[ProofReport] = field(default_factory=list)
@@ -63,7 +64,7 @@ class World:
         self.now_ms = ms(self.start)
         self.used = self.size * 0.7
         self.room = self.size * 20
-        self.usual_ms = self.random.uniform(8, 150) * MINUTE
+        self.usual_ms = self.random.uniform(8, 20 if self.every_hours else 150) * MINUTE
         self.holiday = self.random.randint(30, 170)
         self.count = 0
         cadences = ((2, 1), (3, 30), (4, 7), (6, 91)) if self.drills else ()
@@ -72,9 +73,9 @@ class World:
             asset=5,
             name="nightly",
             tool=self.tool,
-            rpo_ms=self.every_days * DAY,
+            rpo_ms=self.every_hours * HOUR or self.every_days * DAY,
             started_ms=self.now_ms,
-            grace_ms=4 * HOUR,
+            grace_ms=HOUR if self.every_hours else 4 * HOUR,
             collector="srv1",
             sources=("/srv/data", "/srv/mail"),
             keep=self.keep,
@@ -96,13 +97,13 @@ class World:
 
     def night(self, *, look: bool = True, **given: Any) -> RunReport | None:
         """One night. `skip=True`: nothing runs; what else is given replaces fields of the report."""
-        self.at += timedelta(days=self.every_days)
+        self.at += timedelta(hours=self.every_hours) if self.every_hours else timedelta(days=self.every_days)
         self.count += 1
         run = None if given.pop("skip", False) else self._run(given)
-        self.now_ms = max(self.now_ms, ms(self.at) + 8 * HOUR)
+        self.now_ms = max(self.now_ms, ms(self.at) + (HOUR // 2 if self.every_hours else 8 * HOUR))
         if look:
             self.look()
-        if self.drills:
+        if self.drills and not (self.every_hours and self.count % (24 // self.every_hours)):
             self._prove()
         return run
 
@@ -179,13 +180,17 @@ class World:
             new, changed, removed, entropy, renamed, added = 10, 60, 5, 5.0, 0, self.size * 0.004
             self.files += new - removed
         else:
-            quiet = self.at.weekday() >= 5 or self.holiday <= self.count < self.holiday + 12
-            pace = (0.02 if quiet else 1.0) * rng.lognormvariate(0, 0.5)
+            quiet = (
+                self.at.weekday() >= 5
+                or (self.every_hours and not 7 <= self.at.hour < 19)
+                or self.holiday <= self.count < self.holiday + 12
+            )
+            pace = (self.every_hours or 24) / 24 * (0.02 if quiet else 1.0) * rng.lognormvariate(0, 0.5)
             new, changed = int(self.files * 0.004 * pace), int(self.files * 0.01 * pace)
             removed = int(self.files * 0.003 * pace)
             entropy, renamed = rng.uniform(4.2, 6.9), 0
             added = self.size * 0.008 * pace
-            what = rng.random()
+            what = rng.random() * (24 / (self.every_hours or 24))
             if what < 0.02:  # a big upload: photos, which look like noise
                 more = rng.uniform(0.1, 0.9)
                 new, added = new + int(self.files * more * 0.5), added + self.size * more
@@ -243,13 +248,14 @@ class World:
         return report
 
     def _prove(self) -> None:
+        day = self.count // (24 // self.every_hours) if self.every_hours else self.count
         for cadence in self.plan.cadences:
             every = cadence.every_ms // DAY // self.every_days
             if cadence.level == 3:
-                if self.count % (every // self.plan.slices) == 0:
-                    part = (self.count // (every // self.plan.slices)) % self.plan.slices + 1
+                if day % (every // self.plan.slices) == 0:
+                    part = (day // (every // self.plan.slices)) % self.plan.slices + 1
                     self.prove(3, slice_of=(part, self.plan.slices))
-            elif self.count % every == 0:
+            elif day % every == 0:
                 self.prove(cadence.level)
 
     def prove(self, level: int, **given: Any) -> ProofReport:
@@ -261,7 +267,7 @@ class World:
             proof=f"proof-{level}-{self.now_ms}",
             work=WORKS[level],  # type: ignore[arg-type]
             began_ms=began,
-            ended_ms=began + 20 * MINUTE,
+            ended_ms=began + (MINUTE if self.every_hours else 20 * MINUTE),
             ok=True,
             reason="as it should be",
             checks=[CheckSeen("structure", True, "no error was found", 1000)],
@@ -280,7 +286,7 @@ class World:
             )
         report = msgspec.structs.replace(report, **given)
         self.proofs.append(report)
-        self.now_ms += 25 * MINUTE
+        self.now_ms += MINUTE if self.every_hours else 25 * MINUTE
         return report
 
     # judging

@@ -24,15 +24,24 @@ WORLDS = st.builds(
 )
 
 
-@given(world=WORLDS)
+HOURLY = st.builds(
+    World,
+    seed=st.integers(0, 1 << 32),
+    files=st.integers(500, 400_000),
+    keep=st.sampled_from(KEEPS),
+    every_hours=st.sampled_from([1, 4, 12]),
+)
+
+
+@given(world=st.one_of(WORLDS, WORLDS, HOURLY))
 @settings(max_examples=200, deadline=None)
 def test_two_hundred_clean_runs_give_nothing(world: World) -> None:
     judged = {world.random.randrange(200) for _ in range(5)} | {0, 2, 199}
     for night in range(200):
         world.night()
         if night in judged:
-            hours = world.random.randrange(24 * world.every_days - 10)
-            assert found(world.judge(after_ms=hours * HOUR)) == {}, (world.seed, night)
+            hours = world.random.random() * (world.every_hours / 2 or 24 * world.every_days - 10)
+            assert found(world.judge(after_ms=int(hours * HOUR))) == {}, (world.seed, night)
 
 
 def empty(world: World) -> dict[str, Any]:

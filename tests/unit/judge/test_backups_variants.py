@@ -368,3 +368,39 @@ def test_figures_that_the_job_does_not_tell_are_those_of_its_copy() -> None:
     assert found(made.judge()) == {}
     made.night(copy_given={"files": 40, "size": 900_000}, files=None, size=None, copy="", manifest=None)
     one_finding(made, "backup-shrunk", "saved 40 files, usually 12,000 files")
+
+
+def test_the_volume_is_not_mounted_and_old_files_lie_in_the_folder_under_it() -> None:
+    made = world()
+    old = SourceSeen("/srv/data", True, "ext4 /dev/sda1", False, 8000, 20_000_000_000)
+    made.night(sources=[old, made.sources()[1]])
+    one_finding(
+        made, "backup-source-empty", "/srv/data holds 8,000 files, usually 9,", "its volume is not mounted"
+    )
+    made.nights(3, sources=[old, made.sources()[1]])
+    assert list(found(made.judge())) == ["backup-source-empty"]
+
+
+def test_another_device_name_after_a_restart_is_nothing() -> None:
+    made = world()
+    again = SourceSeen("/srv/data", True, "ext4 /dev/sdx1", True, 9700, 32_000_000_000)
+    made.night(sources=[again, made.sources()[1]])
+    assert found(made.judge()) == {}
+
+
+def test_an_error_that_the_exit_code_does_not_tell() -> None:
+    made = world(tool="archive")
+    made.night(output="dumping\npg_dump: error: connection to server failed: FATAL: no such user\nbye\n")
+    one_finding(
+        made, "backup-error-swallowed", "the job says success (exit 0)", "pg_dump: error: connection to"
+    )
+    made.night(output="0 errors\nerrors.log saved\nfailed: 0\n")
+    assert found(made.judge()) == {}
+
+
+def test_nobody_looks_any_more() -> None:
+    made = world(drills=False)
+    made.nights(2, look=False)
+    assert found(made.judge()) == {}
+    made.nights(2, look=False)
+    one_finding(made, "backup-look-overdue", "nobody has looked into the repository since", "srv1 is heard")

@@ -113,6 +113,14 @@ CHECKS: dict[str, Check] = {
         runs.tool_too_old, "the tool does not fit the version of its server or repository", of_run=True
     ),
     # the repository
+    "error-swallowed": Check(
+        runs.error_swallowed, "it ends with 0 and its output says an error", of_run=True
+    ),
+    "look-overdue": Check(
+        repository.look_overdue,
+        "nobody looked into it for {after}",
+        {"after": Setting("duration", 26 * HOUR_MS, 1, "26 h")},
+    ),
     "key-refused": Check(repository.key_refused, "the key is refused", of_run=True),
     "repository-away": Check(
         repository.repository_away,
@@ -181,6 +189,7 @@ for _level, _name in LEVELS.items():
 FAILED = tuple(f"{name}-failed" for name in LEVELS.values())
 OVERDUE = tuple(f"{name}-overdue" for name in LEVELS.values())
 OF_CONTENT = (
+    "error-swallowed",
     "copy-problem",
     "run-warning",
     "run-failed",
@@ -204,6 +213,7 @@ SAME_RUN = frozenset(
         "encrypted",
         "excludes-grown",
         "shrunk",
+        "error-swallowed",
     }
 )
 EXPLAINS: dict[str, tuple[str, ...]] = {
@@ -211,6 +221,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "source-changed": (*OF_CONTENT, "source-missing", "source-empty", "other-host"),
     "source-empty": (*OF_CONTENT, "encrypted"),
     "copy-problem": OF_CONTENT,
+    "error-swallowed": ("copy-empty", "shrunk", "rewritten", "duration-growth"),
     "copy-empty": ("run-warning", "shrunk", "rewritten", "duration-growth"),
     "encrypted": ("rewritten", "shrunk", "entropy-up", "duration-growth"),
     "shrunk": ("rewritten", "entropy-up"),

@@ -54,6 +54,8 @@ def _shown(facts: Facts, run: RunReport, look: RepositoryReport) -> bool:
     if run.copy:
         if facts.index.find(run.copy) is not None:
             return True
+        if any(begin_of(run) + NEAR_MS < one.at_ms <= look.at_ms + NEAR_MS for one in facts.copies):
+            return True  # a newer one is there: it may have been pruned; whether it was is asked elsewhere
         oldest = facts.copies[0].at_ms if facts.copies else 0
         return look.copies_total > len(look.copies) and end_of(run) < oldest  # beyond what a look tells
     return any(one.at_ms >= begin_of(run) - NEAR_MS for one in facts.copies)

@@ -1,6 +1,8 @@
 """Checks of the repository: does it open, is what the job reported there, is anything gone, is it guarded?"""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 
 from forestall.judge.backups.facts import Facts, Found, is_good
 from forestall.judge.backups.putting import NEAR_MS, begin_of, end_of
@@ -19,6 +21,8 @@ from forestall.judge.backups.words import (
 )
 from forestall.kernel.backups import CopySeen, LockSeen, RepositoryReport, RunReport, same_copy
 
+LOOKS_LEAST = 5
+LATE_TIMES = 3
 Settings = Mapping[str, float]
 YES = ("1", "yes", "true", "on")
 GUARDS = ("append_only", "append only", "immutable", "object_lock", "worm")
@@ -93,6 +97,28 @@ def look_impossible(facts: Facts, _: Settings) -> Found | None:
         reason=f"nobody can look into the repository since {say_time(began)}: {short(look.reason)}",
         began_ms=began,
         evidence=[look.reason],
+    )
+
+
+def look_overdue(facts: Facts, settings: Settings) -> Found | None:
+    """Nobody has looked for longer than usual: a check that was skipped counts as failed."""
+    if len(facts.looks) < LOOKS_LEAST or facts.look is None:
+        return None
+    times = [one.at_ms for one in facts.looks[-10:]]
+    usual = median(later - sooner for sooner, later in pairwise(times))
+    due = facts.look.at_ms + int(max(settings["after"], LATE_TIMES * usual))
+    facts.wait(due + 1)
+    if facts.now_ms <= due:
+        return None
+    silent = facts.history.silent_since_ms
+    who = f"the collector {facts.plan.collector}".rstrip()
+    why = f"{who} is silent since {say_time(silent)}" if silent is not None else f"{who} is heard"
+    return Found(
+        reason=f"nobody has looked into the repository since {say_time(facts.look.at_ms)}, "
+        f"{say_ago(facts.look.at_ms, facts.now_ms)}; it was looked at every {say_ms(usual)}, and {why}",
+        began_ms=due,
+        explained=silent is not None and silent < due,
+        numbers={"age_s": (facts.now_ms - facts.look.at_ms) / 1000},
     )
 
 

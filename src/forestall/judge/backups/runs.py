@@ -44,6 +44,15 @@ LOCK_WORDS = re.compile(
 )
 
 
+ERROR_LINE = re.compile(
+    r"\s*(fatal|error|critical|rsync error|rsync: \[.{1,20}\] .{0,80}failed|tar: error|gzip: "
+    r".{0,80}unexpected"
+    r"|(pg_dump|pg_dumpall|pg_basebackup|mysqldump|mariadb-dump|mongodump|borg|restic|tar|zstd|xz)(\.exe)?: "
+    r"(error|fatal|got error|couldn't|cannot|.{0,60}cannot (open|stat|read)))\b.{0,4}[: ]",
+    re.IGNORECASE,
+)
+
+
 def said_by(run: RunReport) -> str:
     """All words of a run."""
     return f"{run.reason}\n{run.output}"
@@ -290,7 +299,12 @@ def tool_too_old(facts: Facts, _: Settings) -> Found | None:
     """The tool is older than what it saves or where it saves to. Fault 20."""
     run = facts.ended[-1] if facts.ended else None
     said = ""
-    if run is not None and run.said in ("failed", "warning") and OLD_WORDS.search(said_by(run)):
+    swallowed = run is not None and any(OLD_WORDS.search(line) for line in error_lines(run))
+    if (
+        run is not None
+        and (run.said in ("failed", "warning") or swallowed)
+        and OLD_WORDS.search(said_by(run))
+    ):
         said = _line_with(OLD_WORDS, run)
         began, key = end_of(_trailing(facts.ended, (run.said,))[0]), run.run
     elif facts.look is not None and facts.look.why == "tool" and OLD_WORDS.search(facts.look.reason):
@@ -305,6 +319,32 @@ def tool_too_old(facts: Facts, _: Settings) -> Found | None:
         since_run_ms=began if key else None,
         evidence=[say_run(one) for one in facts.ended[-2:]] + (_tail(run) if run else []),
     )
+
+
+def error_swallowed(facts: Facts, _: Settings) -> Found | None:
+    """The run ended with 0 and its output says that something failed: a pipe, or `|| true`. Fault 8."""
+    run = facts.last_made
+    if run is None or run.said != "success":
+        return None
+    lines = error_lines(run)
+    if not lines:
+        return None
+    return Found(
+        reason=f"the job says success (exit {run.exit_code or 0}), and its output of "
+        f"{say_time(end_of(run))} says: "
+        f"{short(lines[0])}; an error was swallowed, by a pipe without pipefail or the like",
+        began_ms=end_of(run),
+        run=run.run,
+        copy=run.copy,
+        since_run_ms=end_of(run),
+        numbers={"errors_count": float(len(lines))},
+        evidence=[say_run(run), *lines[:20]],
+    )
+
+
+def error_lines(run: RunReport) -> list[str]:
+    """The lines of its output that a program begins when it gives up."""
+    return [line.strip() for line in run.output.splitlines() if ERROR_LINE.match(line)]
 
 
 def _versions_apart(facts: Facts) -> Found | None:

@@ -1,6 +1,7 @@
 """Checks of what a plan should save: each source is there, is not empty, is in the copy, is not left out."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from forestall.judge.backups.facts import BASE_LEAST, Facts, Found, fallen
 from forestall.judge.backups.paths import covers, plain
@@ -13,6 +14,7 @@ Settings = Mapping[str, float]
 LEARN = 20
 EMPTY_USUAL = 10  # fewer files than this are no measure of a share
 HALF = 0.5
+MOUNTED_LEAST = 5  # runs in a row that saw a mount point, before its absence says something
 
 
 def newest_copy(facts: Facts) -> CopySeen | None:
@@ -218,7 +220,11 @@ def source_empty(facts: Facts, settings: Settings) -> Found | None:
         fall = fallen([float(n) for _, _, n in past], _share(seen, past, settings["share"]), known=known)
         usual = fall.usual if fall else None
         if fall is None and seen.entries:
-            continue
+            first_loose = _unmounted(past)
+            if first_loose is None:
+                continue
+            held = [float(entries) for _, one, entries in past if one.is_mount]
+            return _empty(facts, run, seen, past=past, usual=median(held), since=end_of(first_loose))
         if usual is not None and usual < EMPTY_USUAL and seen.entries:
             continue
         first = past[fall.first][0] if fall else _first_empty(past)
@@ -245,6 +251,18 @@ def _share(seen: SourceSeen, past: Past, share: float) -> float:
     return HALF if not seen.is_mount and any(was) else share
 
 
+def _unmounted(past: Past) -> RunReport | None:
+    """Since which run a source that always was a mount point is none, whatever lies in the folder under
+    it."""
+    first = len(past)
+    while first > 0 and not past[first - 1][1].is_mount:
+        first -= 1
+    before = past[max(0, first - MOUNTED_LEAST) : first]
+    if first == len(past) or len(before) < MOUNTED_LEAST or not all(one.is_mount for _, one, _ in before):
+        return None
+    return past[first][0] if past[first][1].mount != before[-1][1].mount else None
+
+
 def _first_empty(past: Past) -> RunReport:
     first = len(past) - 1
     while first > 0 and past[first - 1][2] == 0:
@@ -257,7 +275,8 @@ def _empty(
 ) -> Found:
     entries = seen.entries or 0
     before = f", usually {say_files(usual)}" if usual is not None else ""
-    held = "is empty" if not entries else f"holds only {say_files(entries)}"
+    few = usual is not None and entries < HALF * usual
+    held = "is empty" if not entries else f"holds {'only ' if few else ''}{say_files(entries)}"
     reason = f"the source {seen.path} {held}{before}{_what_the_job_says(facts)}"
     old = next((one for other, one, _ in reversed(past) if end_of(other) < since), None)
     if old is not None and (old.mount != seen.mount or old.is_mount != seen.is_mount):
