@@ -11,9 +11,9 @@ from domain.backup_rows import Site, drill_at, look_at, make_backups, run_at, te
 from estate_factories import EVERYTHING, START, make_asset
 from forestall.alerts.models import Alert, Evidence
 from forestall.backups import actions, queries
-from forestall.backups.models import BackupRun, PlanStanding
+from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
 from forestall.findings.models import Finding
-from forestall.intake.decode import DecodeState, decode
+from forestall.intake.decode import DecodeState, PlacedOutcome, decode
 from forestall.intake.envelope import Envelope, encode_envelope
 from forestall.intake.queries import load_directory
 from forestall.intake.segments import Position
@@ -22,8 +22,10 @@ from forestall.judge.pack import load_packs
 from forestall.judge.shelf import builtin_packs
 from forestall.kernel.backups import BackupReport, RunReport, SourceSeen, UncoveredSeen, WorthReport
 from forestall.kernel.clock import to_ms
-from forestall.kernel.observations import Batch, Observations, encode_batch
+from forestall.kernel.ids import to_number
+from forestall.kernel.observations import Batch, Observations, Outcome, encode_batch
 from forestall.processes.judging import Judging
+from forestall.processes.judging_backups import PlansToJudge
 from forestall.processes.road import Road
 from road_factories import Sources
 
@@ -190,3 +192,25 @@ def test_a_plan_of_another_name_takes_its_findings_along() -> None:
     assert not Finding.objects.filter(rule__startswith="backup-", ended_at=None).exclude(
         rule="backup-uncovered"
     )
+
+
+def test_a_ping_of_its_heartbeat_is_a_run_of_a_plan() -> None:
+    here = world(cadences={})
+    BackupPlan.objects.filter(pk=here.site.plan.pk).update(tool="heartbeat", settings={"heartbeat": "nas"})
+    plans = PlansToJudge(Judge(load_packs(builtin_packs())))
+
+    def ping(minute: int, *, ok: bool, name: str = "nas", took_ms: float = float("nan")) -> PlacedOutcome:
+        at_ms = to_ms(START) + minute * 60_000
+        asset = here.site.asset.pk
+        outcome = Outcome(at_ms, "heartbeat", "heartbeat", name, ok, "exit status 1: disk full", took_ms)
+        return PlacedOutcome(here.site.client.pk, asset, to_number(asset), "", at_ms, outcome)
+
+    pings = [ping(1, ok=True, took_ms=30_000.0), ping(2, ok=False), ping(3, ok=True, name="another job")]
+    for _ in range(2):
+        plans.take([], pings, START + timedelta(minutes=5))
+    found = BackupRun.objects.order_by("at").values_list("said", "by", "began_at", "ended_at")
+    ended = [START + timedelta(minutes=minute) for minute in (1, 2)]
+    assert list(found) == [
+        ("success", "heartbeat", ended[0] - timedelta(seconds=30), ended[0]),
+        ("failed", "heartbeat", None, ended[1]),
+    ]
