@@ -13,6 +13,7 @@ from forestall.kernel.clock import to_ms
 from forestall.kernel.ids import to_number
 
 SCOPE = system_scope("backups")
+IMPLAUSIBLE_MAX = 500
 
 
 def judged_plan(plan: BackupPlan, *, produces: frozenset[str]) -> JudgedPlan:
@@ -100,10 +101,16 @@ def _proofs(plan: BackupPlan) -> list[ProofReport]:
 
 
 def note_standing(standing: PlanStanding, *, now: datetime) -> None:
-    """What the newest runs say, for the board."""
+    """What the newest runs say, for the board; `standing.implausible` are no good ones."""
     ended = BackupRun.objects.of(SCOPE).filter(plan=standing.plan_id).exclude(said="running")
     last = ended.order_by("-at", "-pk").defer("report").first()
-    good = ended.filter(said="success").order_by("-at", "-pk").defer("report").first()
+    good = (
+        ended.filter(said="success")
+        .exclude(run__in=list(standing.implausible)[:IMPLAUSIBLE_MAX])
+        .order_by("-at", "-pk")
+        .defer("report")
+        .first()
+    )
     standing.last_run_at = last.at if last else None
     standing.last_said = last.said if last else ""
     standing.last_good_at = good.at if good else None

@@ -14,6 +14,7 @@ from forestall.backups.models import BackupPlan
 from forestall.backups.values import CADENCES, DAY_S, HOUR_S, WORK_TITLES, Place, PlanTerms
 from forestall.estate import queries as estate
 from forestall.judge.backups import Keep
+from forestall.judge.backups.values import LEVEL_NAMES
 from forestall.kernel.backups import LEVEL_OF_WORK, Work
 from forestall.kernel.errors import Trouble
 from forestall.kernel.plugins import Spec
@@ -223,6 +224,11 @@ def _form(
         "watched_by": given.get("collector", own),
         "works": works,
         "keep": [(name, given.get(f"keep_{name}", "")) for name in KEEP_FIELDS],
+        "can_prove": ", ".join(
+            f"L{LEVEL_OF_WORK[work]} {LEVEL_NAMES[LEVEL_OF_WORK[work]]}"
+            for work in LEVEL_OF_WORK
+            if work in spec.produces
+        ),
         "levels": [work for work in LEVEL_OF_WORK if work in spec.produces],
         "units": {"3600": "hours", "86400": "days", "60": "minutes"},
     }

@@ -1,10 +1,9 @@
 """The pages of backups: the board, what is expected next, a plan, what is in no plan, a proof."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import msgspec
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -14,19 +13,39 @@ from forestall.backups.document import proof_pdf
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
 from forestall.backups.values import WORK_TITLES
 from forestall.estate import queries as estate
+from forestall.journal.models import Entry
+from forestall.journal.queries import last_entries
 from forestall.judge.backups.values import LEVEL_NAMES
-from forestall.kernel.backups import LEVEL_OF_WORK
-from forestall.kernel.clock import from_ms
+from forestall.kernel.backups import LEVEL_OF_WORK, SourceSeen
 from forestall.web.access.gate import needs
+from forestall.web.console.backup_drawing import (
+    STRIP_DAYS,
+    at_of,
+    said_now,
+    said_of_strip,
+    steps_of,
+    strip_of,
+)
 from forestall.web.console.common import Asked, attempt, seen_or_404
 
 PAGE = 50
 START_MAX = 100_000
-STRIP_DAYS = 60
 RESTORED_LEVEL = 4
 RUNS_SHOWN = 400
 COPIES_SHOWN = 30
 PROOFS_SHOWN = 30
+RUNS_LISTED = 30
+HISTORY_SHOWN = 20
+DECISIONS = {
+    "backup.plan_added": "made the plan",
+    "backup.plan_amended": "changed it",
+    "backup.plan_paused": "paused it",
+    "backup.plan_resumed": "let it go on",
+    "backup.plan_accepted": "accepted what was found",
+    "backup.plan_archived": "ended it",
+    "backup.work_wanted": "asked for a proof",
+    "backup.work_not_wanted": "took that back",
+}
 FACES = {
     "": "All",
     "wrong": "Something is wrong",
@@ -41,69 +60,6 @@ SERIES = {
     "took": "backup.run_minutes",
     "free": "backup.free_bytes",
 }
-WORST = ("failed", "warning", "success", "running", "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step of the ladder as it is drawn: `face` is its colour's class, `mark` says the same in a sign."""
-
-    level: int
-    name: str
-    status: str
-    said: str
-    mark: str
-    at: datetime | None
-    due: datetime | None
-    overdue: bool
-    copy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """A day of the strip: the worst of its runs, "none" when there was none."""
-
-    day: str
-    said: str
-    count: int
-    title: str
-
-
-MARKS = {"proved": "✓", "failed": "✗", "late": "!", "never": "–", "off": "·"}
-
-
-def steps_of(standing: PlanStanding | None) -> list[Step]:
-    """The ladder, level 0 first."""
-    rungs = standing.rungs if standing else []
-    found = []
-    for level, name in enumerate(LEVEL_NAMES):
-        rung: dict[str, Any] = rungs[level] if level < len(rungs) else {}
-        status = rung.get("status", "never")
-        found.append(
-            Step(
-                level, rung.get("name", name), status, rung.get("said", "not judged yet"),
-                MARKS.get(status, "?"), _at(rung.get("at_ms")), _at(rung.get("due_ms")),
-                bool(rung.get("overdue")), rung.get("copy", ""),
-            )
-        )  # fmt: skip
-    return found
-
-
-def strip_of(runs: list[BackupRun], *, zone: str, now: datetime) -> list[Day]:
-    """The last STRIP_DAYS days in the client's time, the oldest first."""
-    place = ZoneInfo(zone)
-    by_day: dict[str, list[BackupRun]] = {}
-    for run in runs:
-        by_day.setdefault(run.at.astimezone(place).date().isoformat(), []).append(run)
-    found = []
-    today = now.astimezone(place).date()
-    for back in range(STRIP_DAYS - 1, -1, -1):
-        day = today - timedelta(days=back)
-        there = by_day.get(day.isoformat(), [])
-        said = next((one for one in WORST if any(run.said == one for run in there)), "none")
-        words = f"{len(there)} run{'' if len(there) == 1 else 's'}, the worst: {said}" if there else "no run"
-        found.append(Day(day.isoformat(), said, len(there), f"{day:%a %d %b}: {words}"))
-    return found
 
 
 @needs("findings:read")
@@ -153,18 +109,22 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
     copies = sorted(look.copies, key=lambda one: -one.at_ms)[:COPIES_SHOWN] if look else []
     drill = next((one for one in queries.list_proofs(scope, plan=row.pk, works=["drill"]) if one.ok), None)
     spec = actions.tools().get(row.tool)
+    doubtful: dict[str, str] = standing.implausible if standing else {}
+    strip = strip_of(runs, doubtful, zone=row.client.timezone or "UTC", now=now)
     context = {
         "nav": "backups",
         "plan": row,
         "standing": standing,
-        "stands": standing.said.partition(";")[0] if standing else "",
+        "now_said": said_now(row, standing, drill, last=runs[0] if runs else None, now=now),
         "steps": steps_of(standing),
-        "strip": strip_of(runs, zone=row.client.timezone or "UTC", now=now),
-        "runs": runs[:20],
-        "runs_count": len(runs),
+        "strip": strip,
+        "strip_said": said_of_strip(strip),
+        "runs": runs[:RUNS_LISTED],
+        "doubtful": doubtful,
+        "sources": _sources(request, runs),
         "look": look,
-        "look_at": _at(look.at_ms) if look else None,
-        "copies": [(one, _at(one.at_ms)) for one in copies],
+        "look_at": at_of(look.at_ms) if look else None,
+        "copies": [(one, at_of(one.at_ms)) for one in copies],
         "findings": queries.findings_of(scope, row),
         "proofs": queries.list_proofs(scope, plan=row.pk, limit=PROOFS_SHOWN)[:PROOFS_SHOWN],
         "drill": drill,
@@ -173,6 +133,7 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
         "spec": spec,
         "pauses": PAUSES,
         "series": SERIES if runs else {},
+        "history": _history(row),
         **_going_on(request, row),
     }
     return render(request, "console/backup_plan.html", context)
@@ -184,6 +145,24 @@ def backup_progress(request: Asked, plan: str) -> HttpResponse:
     row = seen_or_404(lambda: queries.find_plan(request.scope, plan))
     context = {"plan": row, "titles": WORK_TITLES, **_going_on(request, row)}
     return render(request, "console/_backup_progress.html", context)
+
+
+def _sources(request: Asked, runs: list[BackupRun]) -> list[SourceSeen]:
+    """The sources as the newest run that looked at them found them."""
+    seen = next((run for run in runs if run.by == "job" and run.said != "running"), None)
+    found = queries.find_run(request.scope, str(seen.pk)) if seen else None
+    return found[1].sources if found else []
+
+
+def _history(row: BackupPlan) -> list[tuple[Entry, str, str]]:
+    """What people decided about the plan, the newest first, with what it was and why."""
+    found = []
+    for entry in last_entries(most=HISTORY_SHOWN, clients=[row.client_id], subject=row.pk):
+        body = msgspec.json.decode(bytes(entry.body), type=dict[str, Any])
+        said = body.get("body", body)
+        title = DECISIONS.get(entry.kind, entry.kind.removeprefix("backup.").replace("_", " "))
+        found.append((entry, title, str(said.get("because") or WORK_TITLES.get(said.get("work"), ""))))
+    return found
 
 
 def _going_on(request: Asked, row: BackupPlan) -> dict[str, Any]:
@@ -305,9 +284,9 @@ def backup_proof(request: Asked, proof: str) -> HttpResponse:
         "report": report,
         "title": WORK_TITLES[report.work],
         "level": LEVEL_NAMES[LEVEL_OF_WORK[report.work]],
-        "copy_at": _at(report.copy_at_ms),
-        "canary_at": _at(report.canary_at_ms),
-        "manifest_at": _at(report.manifest.at_ms) if report.manifest else None,
+        "copy_at": at_of(report.copy_at_ms),
+        "canary_at": at_of(report.canary_at_ms),
+        "manifest_at": at_of(report.manifest.at_ms) if report.manifest else None,
     }
     return render(request, "console/backup_proof.html", context)
 
@@ -343,7 +322,3 @@ def _download(
     answer = HttpResponse(made[0], content_type=content_type)
     answer["Content-Disposition"] = f'attachment; filename="proof-{proof}.{ending}"'
     return answer
-
-
-def _at(at_ms: int | None) -> datetime | None:
-    return None if at_ms is None else from_ms(at_ms)

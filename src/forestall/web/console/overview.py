@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from forestall.alerts import queries as alerts
-from forestall.backups.queries import plans_of_asset
+from forestall.backups.queries import board, count_board, plans_of_asset
 from forestall.collect.asking import PROBES
 from forestall.collect.devices.recipe import recipe_names
 from forestall.configs import queries as configs
@@ -50,6 +50,7 @@ LINES = 50
 CLIENTS_SHOWN = 10
 PROPOSED_SHOWN = 5
 PREVENTED_SHOWN = 5
+BACKUPS_SHOWN = 5
 CLIENTS_A_PAGE = 200
 ASSETS_A_PAGE = 100
 BEGINNING = 3  # with fewer assets the empty overview says what to do next
@@ -78,6 +79,8 @@ def overview(request: Asked) -> HttpResponse:
             "wrong_total": _wrong(numbers.findings) - numbers.findings.get("silent", 0),
             "beginning": BEGINNING - queries.count_assets(scope),
             "proposed": _proposed(scope),
+            "backups": board(scope, show="wrong", limit=BACKUPS_SHOWN)[:BACKUPS_SHOWN],
+            "backup_counts": count_board(scope),
         },
     )
 

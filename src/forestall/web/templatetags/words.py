@@ -142,3 +142,10 @@ def initials(name: str) -> str:
 def get(mapping: dict[Any, Any], key: Any) -> Any:
     """A value of a mapping by a variable key."""
     return mapping.get(key, "")
+
+
+@register.filter
+def without_name(reason: str, name: str) -> str:
+    """A finding's reason where the plan's name stands beside it already."""
+    rest = reason.removeprefix(f"{name}: ")
+    return rest[:1].upper() + rest[1:]
