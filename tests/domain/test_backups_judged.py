@@ -13,7 +13,7 @@ from forestall.alerts.models import Alert, Evidence
 from forestall.backups import actions, queries
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
 from forestall.findings.models import Finding
-from forestall.intake.decode import DecodeState, PlacedOutcome, decode
+from forestall.intake.decode import Decoded, DecodeState, PlacedOutcome, decode
 from forestall.intake.envelope import Envelope, encode_envelope
 from forestall.intake.queries import load_directory
 from forestall.intake.segments import Position
@@ -47,7 +47,7 @@ class World:
     def now(self) -> datetime:
         return self.at
 
-    def send(self, *reports: BackupReport, at: datetime | None = None) -> None:
+    def send(self, *reports: BackupReport, at: datetime | None = None) -> Decoded:
         """A batch of the agent, twice to the judge's side, and time passes."""
         self.at = at or self.at
         self.number += 1
@@ -68,6 +68,7 @@ class World:
         self.judging.step(decoded)
         self.judging.step(decoded)
         self.turn()
+        return decoded
 
     def turn(self, *, later: timedelta = timedelta(seconds=6)) -> None:
         self.at += later
@@ -214,3 +215,11 @@ def test_a_ping_of_its_heartbeat_is_a_run_of_a_plan() -> None:
         ("success", "heartbeat", ended[0] - timedelta(seconds=30), ended[0]),
         ("failed", "heartbeat", None, ended[1]),
     ]
+
+
+def test_a_report_of_another_clients_plan_is_kept_for_inspection() -> None:
+    here, other = world(), world()
+    decoded = here.send(run_at(other.site.plan, START))
+    (rejected,) = decoded.rejected
+    assert other.site.plan.pk in rejected.reason and rejected.client == here.site.client.pk
+    assert b"restic" in rejected.raw and not BackupRun.objects.exists()

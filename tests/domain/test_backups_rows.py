@@ -88,7 +88,7 @@ def test_who_does_not_watch_a_plan_cannot_report_of_it() -> None:
         ("nobody", site.client.pk),
     ):
         taken = site.take(run, collector=collector, client=client)
-        assert taken.refused == 1 and site.plan.pk in taken.why and not taken.plans
+        assert taken.refused == 1 and site.plan.pk in taken.refusals[0][1] and not taken.plans
     assert not BackupRun.objects.exists()
     site.plan.elsewhere_id = second
     site.plan.save()

@@ -41,19 +41,20 @@ from forestall.kernel.clock import from_ms, to_ms
 AHEAD_MS = 60_000  # what claims to be from further in the future is put in order as of now
 PROGRESS_KEPT = 20
 SAME_COPY_LOOKED_AT = 400
+REFUSALS_MAX = 20  # of one stretch
 SKIPPED_KEPT = 20  # attempts in a row that could not even be tried, of one work of a plan
 SCOPE = system_scope("backups")
 
 
 @dataclass(slots=True)
 class Taken:
-    """What came of reports: plans that were touched, machines whose worth is known anew, how many reports
-    were refused, and why the last one."""
+    """What came of reports: plans that were touched, machines whose worth is known anew, reports that were
+    refused (those that are kept for inspection, with why) and their number."""
 
     plans: set[str] = field(default_factory=set)
     machines: set[str] = field(default_factory=set)
     refused: int = 0
-    why: str = ""
+    refusals: list[tuple[PlacedBackup, str]] = field(default_factory=list)
 
 
 def take_reports(placed: Sequence[PlacedBackup], *, now: datetime) -> Taken:
@@ -72,7 +73,9 @@ def take_reports(placed: Sequence[PlacedBackup], *, now: datetime) -> Taken:
         why = _why_not(plan, one, machine)
         if plan is None or why:
             taken.refused += 1
-            taken.why = f"the collector {one.collector} reports of the plan {one.report.plan}: {why}"
+            if len(taken.refusals) < REFUSALS_MAX:
+                said = f"the collector {one.collector} reports of the plan {one.report.plan}: {why}"
+                taken.refusals.append((one, said))
             continue
         with transaction.atomic():
             if _take(plan, one.report, now):

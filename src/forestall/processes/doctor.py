@@ -19,6 +19,7 @@ ROOM_WANTED = 0.10  # of the disk
 SIGN_LATE_S = 15.0
 CLOCK_WRONG_S = 300.0
 BACKUP_WANTED_H = 24
+UNSEALED = "SELECT count(*) FROM backups_proof WHERE seq IS NULL AND NOT skipped AND (level >= 4 OR NOT ok)"
 
 
 class Check(Struct, frozen=True):
@@ -70,6 +71,17 @@ def _database(found: Installation) -> Iterator[Check]:
         answer = str(error)
     yield Check(
         "database", answer == "ok", answer, "Stop Forestall and restore the data directory from its backup."
+    )
+    try:
+        with sqlite3.connect(f"file:{found.data.database}?mode=ro", uri=True) as connection:
+            waiting = int(connection.execute(UNSEALED).fetchone()[0])
+    except sqlite3.Error:
+        return  # it was never started since there are backup plans
+    yield Check(
+        "proofs of backups",
+        not waiting,
+        f"{waiting} wait to be sealed" if waiting else "all are sealed",
+        "Their bundles cannot be written: make room at evidence/ in the data directory.",
     )
 
 

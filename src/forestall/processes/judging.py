@@ -133,8 +133,9 @@ class Judging:
         self._begin()
         self._take_sweeps(decoded)
         with _database():
-            self._plans.take(decoded.backups, decoded.outcomes, self._clock.now())
+            refused = self._plans.take(decoded.backups, decoded.outcomes, self._clock.now())
         if decoded is not self._judged:
+            decoded.rejected.extend(refused)  # whoever runs this side keeps them for inspection
             self._judged = decoded
             self._waiting += self._observe(decoded)
         self._apply()

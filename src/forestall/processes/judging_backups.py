@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from django.db.models import F, Q
@@ -26,6 +27,7 @@ from forestall.backups.values import WORK_TITLES
 from forestall.estate.models import Asset
 from forestall.estate.tenancy import system_scope
 from forestall.intake.decode import PlacedBackup, PlacedOutcome
+from forestall.intake.values import RAW_MAX_BYTES, Rejection
 from forestall.judge.backups import PlanVerdict, Rung
 from forestall.judge.backups.values import WORK_OF_LEVEL
 from forestall.judge.judge import HEARTBEAT, Judge
@@ -60,16 +62,23 @@ class PlansToJudge:
         self._sealed_ms = 0
         self.refused_count = 0
 
-    def take(self, placed: Sequence[PlacedBackup], outcomes: Iterable[PlacedOutcome], now: datetime) -> None:
-        """Reports of collectors, and pings of heartbeats that stand for a plan. The same may come again."""
+    def take(
+        self, placed: Sequence[PlacedBackup], outcomes: Iterable[PlacedOutcome], now: datetime
+    ) -> list[Rejection]:
+        """Reports of collectors, and pings of heartbeats that stand for a plan; what was refused. The same
+        may come again."""
+        rejected: list[Rejection] = []
         if placed:
             taken: Taken = take_reports(placed, now=now)
             self._due.update(dict.fromkeys(taken.plans))
-            if taken.refused:
-                self.refused_count += taken.refused
-                log.warning("%d reports of backups were refused; the last: %s", taken.refused, taken.why)
+            self.refused_count += taken.refused
+            rejected = [
+                Rejection("agent", one.collector, said, one.received_at_ms, _raw(one), one.client)
+                for one, said in taken.refusals
+            ]
         for plan in self._take_pings(outcomes, now):
             self._due[plan] = None
+        return rejected
 
     def _take_pings(self, outcomes: Iterable[PlacedOutcome], now: datetime) -> list[str]:
         """The plans whose heartbeat pinged. A ping is a run: it has no more to tell."""
@@ -273,6 +282,10 @@ def run_of_ping(plan: str, placed: PlacedOutcome) -> RunReport:
 def item_of(thing: Thing) -> str:
     """How a thing is called in findings."""
     return f"{thing.what} {thing.name}".strip()[:256]
+
+
+def _raw(one: PlacedBackup) -> bytes:
+    return msgspec.json.encode(one.report)[:RAW_MAX_BYTES]
 
 
 def _rung(one: Rung) -> dict[str, Any]:
