@@ -231,6 +231,15 @@ async def test_what_cannot_be_tried_has_failed_and_says_why(tmp_path: Path) -> N
     assert (seen.opened, seen.why, seen.plan) == (False, "away", PLAN)
 
 
+async def test_a_place_that_somebody_else_has_taken(tmp_path: Path) -> None:
+    (tmp_path / "forestall-scratch").symlink_to(tmp_path)
+    async with Agent(tmp_path, Tool(), sandbox=tmp_path) as agent:
+        agent.working.update([order(wanted=[wanted("check")])])
+        await agent.until(agent.proofs)
+    assert agent.proofs()[0].skipped and "belongs to somebody else" in agent.proofs()[0].reason
+    assert (tmp_path / "forestall-scratch").is_symlink() and tmp_path.stat().st_mode & 0o777 == 0o700
+
+
 async def test_too_slow_a_work_and_one_of_a_plan_that_is_gone_are_ended(tmp_path: Path) -> None:
     tool = Tool()
     async with Agent(tmp_path, tool) as agent:

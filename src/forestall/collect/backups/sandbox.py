@@ -33,19 +33,30 @@ def scratch_for(directory: Path) -> Path:
 
 
 def make_scratch(scratch: Path) -> None:
-    """Empty, ours, and for nobody else to look into; others may pass through it. Raises OSError when somebody
-    else has taken its name."""
+    """Ours, and for nobody else to look into; others may pass through it. Raises OSError when somebody else
+    has taken its name."""
     scratch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         scratch.mkdir(mode=0o711)
-    facts = scratch.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or (os.name == "posix" and facts.st_uid != os.geteuid()):
+    if not _is_ours(scratch):
         raise OSError(
             0, f"{scratch} belongs to somebody else: remove it, or name another ([backups] sandbox)"
         )
     scratch.chmod(0o711)
-    for left in scratch.iterdir():  # by a work that a restart interrupted
-        remove(left)
+
+
+def clear_scratch(scratch: Path) -> None:
+    """Nothing is left of it, when it is ours."""
+    if _is_ours(scratch):
+        remove(scratch)
+
+
+def _is_ours(scratch: Path) -> bool:
+    try:
+        facts = scratch.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(facts.st_mode) and (os.name != "posix" or facts.st_uid == os.geteuid())
 
 
 class Sandbox:

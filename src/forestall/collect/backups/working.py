@@ -22,7 +22,7 @@ from forestall.collect.backups.background import in_background
 from forestall.collect.backups.programs import Programs
 from forestall.collect.backups.proving import Proving, pair, prove
 from forestall.collect.backups.records import Done, Records
-from forestall.collect.backups.sandbox import Sandbox, make_scratch, remove, scratch_for
+from forestall.collect.backups.sandbox import Sandbox, clear_scratch, make_scratch, remove, scratch_for
 from forestall.kernel.backups import (
     BackupOrder,
     BackupReport,
@@ -122,12 +122,7 @@ class Working:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, or cancelled."""
-        try:
-            await in_background(lambda _: make_scratch(self.scratch))
-        except OSError as error:
-            raise Trouble(
-                f"there is no place for restores: {error}", "Mend [backups] sandbox in agent.toml."
-            ) from error
+        await in_background(lambda _: clear_scratch(self.scratch))  # of a work that was interrupted
         lanes = [self._lane("look", stop), self._lane("proof", stop), self._take_reports(stop)]
         tasks = [asyncio.create_task(lane) for lane in lanes]
         stopping = asyncio.create_task(stop.wait())
@@ -139,7 +134,7 @@ class Working:
             for one in (stopping, *tasks):
                 one.cancel()
             await asyncio.wait([stopping, *tasks])
-            await asyncio.shield(in_background(lambda _: remove(self.scratch)))
+            await asyncio.shield(in_background(lambda _: clear_scratch(self.scratch)))
 
     # when
 
@@ -197,7 +192,7 @@ class Working:
         scratch = self.scratch / proof
         try:
             adapter, repository = self._prepare(order, scratch, task.timeout_s)
-            await in_background(lambda _: make_scratch(scratch))
+            await self._make_place(scratch)
             async with asyncio.timeout(
                 min(task.timeout_s, LOOK_MAX_S) if task.work == "look" else task.timeout_s
             ):
@@ -234,7 +229,17 @@ class Working:
         return adapter, Repository(
             place=order.repository, sources=order.sources, settings=settings, secrets=order.secrets,
             scratch=scratch, run=Programs(scratch, timeout_s=timeout_s), now_ms=self._now_ms,
+            keep=self.records.keep(order.id),
         )  # fmt: skip
+
+    async def _make_place(self, scratch: Path) -> None:
+        try:
+            await in_background(lambda _: make_scratch(self.scratch))
+            await in_background(lambda _: make_scratch(scratch))
+        except OSError as error:
+            raise CannotProve(
+                f"there is no place for what this leaves until it ends: {error}; mend [backups] in agent.toml"
+            ) from error
 
     async def _prove(self, task: _Task, proof: str, adapter: ModuleType, repository: Repository) -> None:
         order = task.order
