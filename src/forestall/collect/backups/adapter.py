@@ -43,8 +43,9 @@ class CannotProve(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
     """A plan's repository with what opens it. `settings` come from SPEC.read. `scratch` is a directory of
-    this run alone, which the caller empties; `run` starts a program at low priority within the limits of the
-    run (`collect.backups.programs`)."""
+    this run alone, which the caller empties; `keep` is one of the plan's own that stays on this machine
+    (None: nothing is remembered); `run` starts a program at low priority within the limits of the run
+    (`collect.backups.programs`)."""
 
     place: str
     sources: Sequence[str]
@@ -53,6 +54,7 @@ class Repository:
     scratch: Path
     run: "RunProgram"
     now_ms: Callable[[], int]
+    keep: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

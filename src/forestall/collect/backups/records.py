@@ -165,6 +165,12 @@ class Records:
         """For a plan's runs. Raises OSError."""
         make_directory(self._runs(plan))
 
+    def keep(self, plan: str) -> Path:
+        """Where a plan's adapter remembers what it has read; made by it. Raises ValueError."""
+        if not plan.isalnum():
+            raise ValueError(f"{plan!r} is no identifier of a plan")
+        return self.home / "read" / plan
+
     def _runs(self, plan: str) -> Path:
         if not plan.isalnum():
             raise ValueError(f"{plan!r} is no identifier of a plan")
