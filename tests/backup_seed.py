@@ -100,8 +100,8 @@ def back_up(*, client: str, asset: str, collector: str, now: datetime, nights: i
             ],
         ),
     )  # fmt: skip
-    _judge(plan, now)
-    _judge(fresh, now)
+    judge_now(plan, now)
+    judge_now(fresh, now)
     proof = Proof.objects.filter(plan=plan, work="drill").order_by("-ended_at")[0]
     return {"plan": plan.pk, "proof": proof.pk}
 
@@ -153,7 +153,7 @@ def _proof(plan: BackupPlan, at: datetime, run: RunReport, **more: object) -> Pr
     return msgspec.structs.replace(said, **more)
 
 
-def _judge(plan: BackupPlan, now: datetime) -> None:
+def judge_now(plan: BackupPlan, now: datetime) -> None:
     """As the watch does: findings, and how the plan stands."""
     from forestall.findings.actions import apply
     from forestall.processes.judging_backups import PlansToJudge
