@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 
 from forestall.judge.backups.facts import Facts, Found, is_good
-from forestall.judge.backups.putting import NEAR_MS, begin_of, end_of
+from forestall.judge.backups.putting import NEAR_MS, ROUNDED_MS, begin_of, end_of, slack_of
 from forestall.judge.backups.retention import kept
 from forestall.judge.backups.words import copy_word, listed, say_ago, say_copy, say_key, say_run, say_time
 from forestall.kernel.backups import RepositoryReport, RunReport, same_copy
@@ -20,7 +20,7 @@ def copy_not_there(facts: Facts, _: Settings) -> Found | None:
     if look is None or look is not facts.look or not facts.whole:
         return None
     told = [one for one in facts.runs if one.by != "repository" and is_good(one)]
-    seen = [one for one in told if end_of(one) < look.at_ms - NEAR_MS]
+    seen = [one for one in told if end_of(one) < look.at_ms - facts.near_ms]
     if not seen:
         return None
     last = seen[-1]
@@ -54,11 +54,11 @@ def _shown(facts: Facts, run: RunReport, look: RepositoryReport) -> bool:
     if run.copy:
         if facts.index.find(run.copy) is not None:
             return True
-        if any(begin_of(run) + NEAR_MS < one.at_ms <= look.at_ms + NEAR_MS for one in facts.copies):
+        if any(begin_of(run) + slack_of(run) < one.at_ms <= look.at_ms + NEAR_MS for one in facts.copies):
             return True  # a newer one is there: it may have been pruned; whether it was is asked elsewhere
         oldest = facts.copies[0].at_ms if facts.copies else 0
         return look.copies_total > len(look.copies) and end_of(run) < oldest  # beyond what a look tells
-    return any(one.at_ms >= begin_of(run) - NEAR_MS for one in facts.copies)
+    return any(one.at_ms >= begin_of(run) - slack_of(run) for one in facts.copies)
 
 
 def copies_vanished(facts: Facts, _: Settings) -> Found | None:
@@ -67,7 +67,7 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
     if look is None or not facts.whole:
         return None
     oldest = facts.copies[0].at_ms if look.copies_total > len(look.copies) and facts.copies else 0
-    until = look.at_ms - NEAR_MS
+    until = look.at_ms - facts.near_ms
     gone = [
         one
         for one in facts.runs
@@ -78,13 +78,15 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
         and end_of(one) < until
     ]
     opened = list(islice((one for one in reversed(facts.looks) if one.opened), 2))[::-1]
-    before = opened[0].at_ms - NEAR_MS if len(opened) == 2 else 0  # a look after the run has found it then
+    before = (
+        opened[0].at_ms - facts.near_ms if len(opened) == 2 else 0
+    )  # a look after the run has found it then
     newest = facts.copies[-1].at_ms if facts.copies else 0
     fewer = len(opened) == 2 and opened[0].copies_total > look.copies_total
     was_there = [
         one
         for one in gone
-        if (one.by == "repository" or end_of(one) < before) and (fewer or begin_of(one) < newest - NEAR_MS)
+        if (one.by == "repository" or end_of(one) < before) and (fewer or begin_of(one) < newest - ROUNDED_MS)
     ]  # newer than all that is there, and nothing became fewer: those were never there
     if not was_there:
         return None
@@ -102,7 +104,7 @@ def copies_vanished(facts: Facts, _: Settings) -> Found | None:
 def _became_fewer(facts: Facts, lost: Sequence[RunReport]) -> bool:
     """Whether looks saw copies go. When none did, these never came, which was said when they did not come."""
     since = end_of(lost[0])
-    totals = [one.copies_total for one in facts.looks if one.opened and one.at_ms > since + NEAR_MS]
+    totals = [one.copies_total for one in facts.looks if one.opened and one.at_ms > since + facts.near_ms]
     went = sum(max(0, before - after) for before, after in pairwise(totals))
     return went >= max(1, len(lost) - 1) or len(totals) < 2
 

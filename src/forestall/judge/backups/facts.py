@@ -74,6 +74,8 @@ class Facts:
         self.newest = self.runs[-1] if self.runs else None
         self.last_made = self.made[-1] if self.made else None
         self.grace_ms = plan.grace_ms or max(int(plan.rpo_ms * GRACE_SHARE), GRACE_LEAST_MS)
+        # a look by the agent on the machine of the job has the job's clock
+        self.near_ms = 0 if plan.by in (0, plan.asset) else NEAR_MS
         self.bad_since_ms: int | None = None  # set by judging: since when runs are implausible
 
     def memo(self, name: str, make: Callable[[], T]) -> T:

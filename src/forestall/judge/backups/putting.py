@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from forestall.judge.backups.paths import covers
 from forestall.kernel.backups import SHORT_KEY, CopySeen, RunReport, same_copy
 
-NEAR_MS = 10 * 60_000  # a copy's own time and the run that made it, on two clocks that are right
+NEAR_MS = 2 * 60_000  # two clocks that are right, of different machines
+TOLD_MS = 10 * 60_000  # what a mail or a log says of when it ran
+ROUNDED_MS = 2_000  # a run and its copy are dated by one clock, and tools round to seconds
 HEX = "0123456789abcdef"
 FILLED = ("files", "size", "files_new", "files_changed", "files_removed", "added")
 
@@ -42,9 +44,14 @@ class CopyIndex:
             return self.find(run.copy)
         if run.began_ms is None:
             return None
-        place = bisect_left(self.copies, run.began_ms - NEAR_MS, key=lambda one: one.at_ms)
-        near = [one for one in self.copies[place : place + 2] if one.at_ms <= end_of(run) + NEAR_MS]
+        place = bisect_left(self.copies, run.began_ms - slack_of(run), key=lambda one: one.at_ms)
+        near = [one for one in self.copies[place : place + 2] if one.at_ms <= end_of(run) + slack_of(run)]
         return near[0] if len(near) == 1 else None
+
+
+def slack_of(run: RunReport) -> int:
+    """How far a copy's own time may lie outside of its run."""
+    return ROUNDED_MS if run.by == "job" else TOLD_MS
 
 
 def is_digest(key: str) -> bool:
@@ -97,12 +104,12 @@ def _short(key: str) -> str:
 
 def _by_time(one: RunReport, unnamed: list[tuple[int, int]], result: Sequence[RunReport]) -> int | None:
     at = begin_of(one)
-    near = bisect_left(unnamed, (at + NEAR_MS, 0)) - 1
+    near = bisect_left(unnamed, (at + TOLD_MS, 0)) - 1
     if near < 0:
         return None
     place = unnamed[near][1]
     job = result[place]
-    if begin_of(job) - NEAR_MS <= at <= end_of(job) + NEAR_MS and job.said != "failed":
+    if begin_of(job) - slack_of(job) <= at <= end_of(job) + slack_of(job) and job.said != "failed":
         del unnamed[near]
         return place
     return None

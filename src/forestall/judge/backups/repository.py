@@ -165,7 +165,7 @@ def _is_stale(facts: Facts, lock: LockSeen, look: RepositoryReport, older: float
         return False
     for run in facts.ended[-10:]:
         inside = run.began_ms is not None and run.began_ms - 60_000 <= lock.at_ms <= end_of(run) + 60_000
-        if inside and run.by == "job" and look.at_ms > end_of(run) + NEAR_MS:
+        if inside and run.by == "job" and look.at_ms > end_of(run) + facts.near_ms:
             return True
     return look.at_ms - lock.at_ms > older
 

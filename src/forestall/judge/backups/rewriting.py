@@ -150,7 +150,7 @@ def _say(facts: Facts, one: Rewriting, what: str) -> Found:
     run = one.run
     words = [f"{say_share(min(1.0, one.changed))} of the files were changed or replaced"]
     if run.renamed:
-        words.append(f"{say_files(run.renamed)} have other names or endings")
+        words.append(f"{say_files(run.renamed)} renamed or with another ending")
     numbers = {"added_ratio": one.added, "usual_ratio": one.usual_added or 0.0, "changed_ratio": one.changed}
     if run.entropy is not None:
         looks = "looks like noise" if run.entropy >= RANDOM else "does not look like noise"
