@@ -12,11 +12,11 @@ from django.conf import settings
 from estate_factories import EVERYTHING, START, make_asset, scope_for
 from forestall.alerts import evidence
 from forestall.alerts.models import Alert, Delivery, Evidence
-from forestall.journal.verify import verify, verify_document
 from forestall.findings.actions import apply
 from forestall.findings.models import Finding
 from forestall.journal.actions import append, installation_signer
 from forestall.journal.models import Entry
+from forestall.journal.verify import verify, verify_document
 from forestall.kernel.errors import Trouble
 from forestall.processes.road import MEND_EVERY, Road
 from road_factories import Sources, make_channel, transition

@@ -155,6 +155,7 @@ def test_a_job_that_never_comes_is_silent_and_a_pause_ends_that() -> None:
     assert here.standing().concern == 0
     here.at += timedelta(days=3)
     here.turn()
+    assert BackupPlan.objects.get().paused_at is None
     assert len(backup_findings(["backup-overdue"])) == 1  # its time counts from the end of the pause
     here.at += timedelta(days=2)
     here.turn()
@@ -197,7 +198,7 @@ def test_a_plan_of_another_name_takes_its_findings_along() -> None:
 
 def test_a_ping_of_its_heartbeat_is_a_run_of_a_plan() -> None:
     here = world(cadences={})
-    BackupPlan.objects.filter(pk=here.site.plan.pk).update(tool="heartbeat", settings={"heartbeat": "nas"})
+    BackupPlan.objects.filter(pk=here.site.plan.pk).update(tool="heartbeat", repository="nas")
     plans = PlansToJudge(Judge(load_packs(builtin_packs())))
 
     def ping(minute: int, *, ok: bool, name: str = "nas", took_ms: float = float("nan")) -> PlacedOutcome:

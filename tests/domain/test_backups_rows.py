@@ -141,6 +141,11 @@ def test_a_wanted_drill_is_fetched_told_of_and_done() -> None:
     site.take(run, drill_at(site.plan, NOW, run, proof=proof), going)
     assert work_of(site.collector)["backups"][0]["wanted"] == []
     assert not DrillProgress.objects.exists()
+    look = actions.want_work(EVERYTHING, site.plan, work="look", now=NOW - timedelta(days=8))
+    assert work_of(site.collector)["backups"][0]["wanted"] == []  # nobody did it for a week
+    assert actions.want_work(EVERYTHING, site.plan, work="look", now=timezone.now()) != look
+    site.take(look_at(site.plan, timezone.now() + timedelta(seconds=1), run))
+    assert BackupPlan.objects.get().wanted == []
     with pytest.raises(Trouble, match="no work"):
         actions.want_work(EVERYTHING, site.plan, work="service", now=NOW)
 

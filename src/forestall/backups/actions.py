@@ -13,6 +13,7 @@ from forestall.backups.coverage import key_of
 from forestall.backups.models import BackupPlan, PlanStanding, Worth
 from forestall.backups.values import (
     NAME_MAX_CHARS,
+    WANTED_FOR_MS,
     WANTED_MAX,
     WORK_TITLES,
     WORKS,
@@ -171,6 +172,7 @@ def want_work(scope: Scope, plan: BackupPlan, *, work: Work, now: datetime) -> s
     with transaction.atomic():
         row = _locked(scope, plan)
         _may_want(row, work)
+        row.wanted = [one for one in row.wanted if one["at_ms"] > to_ms(now) - WANTED_FOR_MS]
         for one in row.wanted:
             if one["work"] == work:
                 return str(one["proof"])

@@ -20,16 +20,13 @@ def judged_plan(plan: BackupPlan, *, produces: frozenset[str]) -> JudgedPlan:
     """The plan (with `client` and `collector__asset`). `produces`: the works that its tool has. What nobody
     can do is expected of nobody."""
     collector = plan.collector
-    started = plan.started_at
-    if plan.paused_until is not None:
-        started = max(started, plan.paused_until)
     return JudgedPlan(
         id=plan.pk,
         asset=to_number(plan.asset_id),
         name=plan.name,
         tool=plan.tool,
         rpo_ms=plan.every_s * 1000,
-        started_ms=to_ms(started),
+        started_ms=to_ms(plan.started_at),
         grace_ms=plan.grace_s * 1000,
         rto_ms=plan.rto_s * 1000,
         by=to_number(collector.asset_id) if collector is not None else 0,

@@ -12,15 +12,15 @@ from django.utils import timezone
 from forestall.backups.actions import record_of, tools
 from forestall.backups.models import BackupPlan, BackupRun
 from forestall.backups.packing import unpack
-from forestall.backups.values import TIMEOUTS_S, WORKS
+from forestall.backups.values import TIMEOUTS_S, WANTED_FOR_MS, WORKS
 from forestall.estate.models import Collector
 from forestall.estate.tenancy import system_scope
 from forestall.estate.vault import is_sealed, open_sealed
 from forestall.kernel.backups import BOUND_MAX, BackupOrder, Bound, RunReport, WantedWork, WorkOrder
+from forestall.kernel.clock import to_ms
 
 ORDERS_MAX = 2_000
 BOUND_LOOKED_AT = 2 * BOUND_MAX
-WANTED_FOR_S = 7 * 86_400  # what nobody did by then is not wanted any more
 SCOPE = system_scope("backups")
 
 
@@ -113,7 +113,7 @@ def _works(cadences: Mapping[str, int], mine: Iterable[str]) -> list[WorkOrder]:
 
 
 def _wanted(plan: BackupPlan, mine: Iterable[str], now: datetime) -> list[WantedWork]:
-    since_ms = int((now.timestamp() - WANTED_FOR_S) * 1000)
+    since_ms = to_ms(now) - WANTED_FOR_MS
     return [
         WantedWork(proof=one["proof"], work=one["work"], at_ms=one["at_ms"])
         for one in plan.wanted

@@ -17,23 +17,30 @@ from forestall.backups.models import (
 from forestall.backups.packing import run_of, unpack
 from forestall.estate.tenancy import Scope
 from forestall.findings.models import OPEN, Finding
+from forestall.judge.values import State
 from forestall.kernel.backups import ProofReport, RepositoryReport, RunReport
 
 PAGE_MAX = 500
 BOARD_MAX = 200
 STRIP_MAX = 120
 PLAN_RULES = "backup-"
+RESTORED_LEVEL = 4
+LEVELS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class BoardCounts:
-    """How many plans there are, by the highest level that is proved (-1: none), and how many of them have
-    an open finding, are overdue with a proof, are paused."""
+    """How many plans there are, by the highest level that is proved (-1: none); how many of them have an
+    open finding (`silent`: a silence is the worst of them), are overdue with a proof, were never restored
+    (below RESTORED_LEVEL), are paused; `in_time`: restored in time, and nothing is wrong."""
 
     total: int = 0
     by_level: dict[int, int] = field(default_factory=dict)
     wrong: int = 0
+    silent: int = 0
     overdue: int = 0
+    unproved: int = 0
+    in_time: int = 0
     paused: int = 0
 
 
@@ -65,7 +72,7 @@ def board(
     elif show == "paused":
         rows = rows.filter(plan__paused_at__isnull=False)
     elif show == "unproved":
-        rows = rows.filter(level__lt=4)
+        rows = rows.filter(level__lt=RESTORED_LEVEL)
     rows = rows.select_related("plan", "plan__asset", "client").defer("rungs", "implausible")
     ordered = rows.order_by("-concern", "-overdue", "level", "proved_at", "plan")
     return list(ordered[start : start + min(limit, PAGE_MAX) + 1])
@@ -73,15 +80,19 @@ def board(
 
 def count_board(scope: Scope, *, client: str = "") -> BoardCounts:
     """The same plans, counted."""
-    rows = _standings(scope, client=client)
-    levels = dict(rows.order_by().values_list("level").annotate(count=Count("plan")))
-    return BoardCounts(
-        total=sum(levels.values()),
-        by_level=levels,
-        wrong=rows.filter(concern__gt=0).count(),
-        overdue=rows.filter(overdue=True).count(),
-        paused=rows.filter(plan__paused_at__isnull=False).count(),
+    rows = _standings(scope, client=client).order_by()
+    levels = range(-1, LEVELS)
+    counted = rows.aggregate(
+        wrong=Count("plan", filter=Q(concern__gt=0)),
+        silent=Count("plan", filter=Q(concern=State.SILENT.concern)),
+        overdue=Count("plan", filter=Q(overdue=True)),
+        unproved=Count("plan", filter=Q(level__lt=RESTORED_LEVEL)),
+        in_time=Count("plan", filter=Q(level__gte=RESTORED_LEVEL, overdue=False, concern=0)),
+        paused=Count("plan", filter=Q(plan__paused_at__isnull=False)),
+        **{f"level_{level}": Count("plan", filter=Q(level=level)) for level in levels},
     )
+    by_level = {level: count for level in levels if (count := counted.pop(f"level_{level}"))}
+    return BoardCounts(total=sum(by_level.values()), by_level=by_level, **counted)
 
 
 def expected_next(scope: Scope, *, client: str = "", limit: int = 100) -> list[PlanStanding]:
@@ -101,7 +112,7 @@ def list_plans(
     scope: Scope, *, client: str = "", asset: str = "", after: str = "", limit: int = PAGE_MAX
 ) -> list[BackupPlan]:
     """Plans that are not archived, the oldest first, with `asset`, `client`, `collector` and `standing`."""
-    rows = BackupPlan.objects.of(scope).filter(archived_at=None)
+    rows = BackupPlan.objects.of(scope).filter(archived_at=None, asset__archived_at=None)
     if client:
         rows = rows.filter(client=client)
     if asset:
@@ -210,5 +221,5 @@ def findings_of(scope: Scope, plan: BackupPlan) -> list[Finding]:
 
 
 def _standings(scope: Scope, *, client: str = "") -> "QuerySet[PlanStanding]":
-    rows = PlanStanding.objects.of(scope).filter(plan__archived_at=None)
+    rows = PlanStanding.objects.of(scope).filter(plan__archived_at=None, plan__asset__archived_at=None)
     return rows.filter(client=client) if client else rows

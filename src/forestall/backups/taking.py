@@ -4,7 +4,7 @@ A report of a plan that is not there, or that comes neither from a machine that 
 that it is on, is refused and counted. A plan that a report touches is judged again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -207,6 +207,7 @@ def _take_look(plan: BackupPlan, report: RepositoryReport, now: datetime) -> boo
     if newest is not None and report.opened and not late:  # the newest that opened stays whole
         newest.report = pack(without_copies(unpack(newest.report, RepositoryReport)))
         newest.save(update_fields=["report"])
+    _clear_wanted(plan, lambda one: one["work"] == "look" and one["at_ms"] <= report.at_ms)
     if report.opened:
         standing = PlanStanding.objects.of(SCOPE).filter(plan=plan, first_settings__isnull=True)
         standing.update(first_settings={"at_ms": report.at_ms, "settings": report.settings})
@@ -215,10 +216,7 @@ def _take_look(plan: BackupPlan, report: RepositoryReport, now: datetime) -> boo
 
 def _take_proof(plan: BackupPlan, report: ProofReport, now: datetime) -> bool:
     DrillProgress.objects.of(SCOPE).filter(plan=plan, proof=report.proof).delete()
-    held = BackupPlan.objects.of(SCOPE).select_for_update().get(pk=plan.pk)
-    if any(one["proof"] == report.proof for one in held.wanted):
-        held.wanted = [one for one in held.wanted if one["proof"] != report.proof]
-        held.save(update_fields=["wanted"])
+    _clear_wanted(plan, lambda one: one["proof"] == report.proof)
     if Proof.objects.of(SCOPE).filter(plan=plan, proof=report.proof).exists():
         return False
     row = Proof(
@@ -237,6 +235,14 @@ def _take_proof(plan: BackupPlan, report: ProofReport, now: datetime) -> bool:
         except OSError:
             return True  # the disk is full: list_unsealed brings it again
     return True
+
+
+def _clear_wanted(plan: BackupPlan, is_done: Callable[[Mapping[str, Any]], bool]) -> None:
+    held = BackupPlan.objects.of(SCOPE).select_for_update().get(pk=plan.pk)
+    left = [one for one in held.wanted if not is_done(one)]
+    if len(left) != len(held.wanted):
+        held.wanted = left
+        held.save(update_fields=["wanted"])
 
 
 def _thin_skipped(row: Proof) -> None:

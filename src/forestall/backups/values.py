@@ -25,6 +25,7 @@ SIZE_MOST = 1 << 52
 CREDIT_MOST_DAYS = 3_650
 CREDIT_MOST_MINOR = 2_000_000_000
 WANTED_MAX = 10  # of one plan at a time
+WANTED_FOR_MS = 7 * 86_400_000  # what nobody did by then is not wanted any more
 
 WORKS: tuple[Work, ...] = get_args(Work)
 WORK_TITLES: Mapping[Work, str] = {

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from django.db.models import F, Q
 
-from forestall.backups.actions import tools
+from forestall.backups.actions import resume, tools
 from forestall.backups.coverage import Thing, coverage
 from forestall.backups.judged import history_of, judged_plan, note_standing
 from forestall.backups.models import BackupPlan, PlanStanding, Worth
@@ -190,6 +190,9 @@ class PlansToJudge:
             until = plan.paused_until if plan.archived_at is None else None
             self._keep_resting(plan, now, until)
             return taken
+        if plan.paused_at is not None and plan.paused_until is not None:
+            resume(SCOPE, plan, now=plan.paused_until)
+            plan.refresh_from_db(fields=["paused_at", "paused_until", "paused_because", "started_at"])
         spec = tools().get(plan.tool)
         produces = frozenset(spec.produces) if spec else frozenset()
         standing = plan.standing
@@ -261,8 +264,8 @@ class PlansToJudge:
 
 
 def heartbeat_name(plan: BackupPlan) -> str:
-    """The heartbeat that stands for a plan: named in its settings, else like the plan."""
-    return str(plan.settings.get("heartbeat") or plan.repository or plan.name)
+    """The heartbeat that stands for a plan: called like its repository, else like the plan itself."""
+    return plan.repository or plan.name
 
 
 def run_of_ping(plan: str, placed: PlacedOutcome) -> RunReport:
