@@ -101,7 +101,7 @@ FAULTS: dict[str, tuple[str, Callable[[World], dict[str, Any]]]] = {
 
 
 @given(world=WORLDS, fault=st.sampled_from(sorted(FAULTS)), nights=st.integers(12, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_fault_on_any_clean_past_is_found_within_one_cycle(world: World, fault: str, nights: int) -> None:
     world.nights(nights)
     rule, given_ = FAULTS[fault]

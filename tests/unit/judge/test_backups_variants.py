@@ -404,3 +404,23 @@ def test_nobody_looks_any_more() -> None:
     assert found(made.judge()) == {}
     made.nights(2, look=False)
     one_finding(made, "backup-look-overdue", "nobody has looked into the repository since", "srv1 is heard")
+
+
+def test_the_machine_itself_lives_in_the_future() -> None:
+    made = world()
+    one_finding(made, "backup-clock-wrong", "is 2 h 10 min ahead of ours", after_ms=-3 * HOUR)
+
+
+def test_everything_was_truncated() -> None:
+    made = world()
+    made.night(size=0)
+    assert "backup-copy-empty" in found(made.judge())
+    made = world()
+    made.night(size=9_000_000)
+    one_finding(made, "backup-shrunk", "saved 9.0 MB, usually 40.0 GB")
+
+
+def test_a_source_was_replaced_by_other_data() -> None:
+    made = world()
+    made.night(added=40_000_000_000, files_new=12_000, files_removed=12_150, files_changed=0, entropy=5.0)
+    one_finding(made, "backup-rewritten", "nearly everything at the source was rewritten")

@@ -172,6 +172,8 @@ def _is_stale(facts: Facts, lock: LockSeen, look: RepositoryReport, older: float
 
 def clock_wrong(facts: Facts, settings: Settings) -> Found | None:
     """Copies from the future, or dated long before or after they came. Fault 7."""
+    if ahead_of_us := _ahead_of_us(facts, settings["ahead"]):
+        return ahead_of_us
     look = facts.opened
     if look is None:
         return None
@@ -195,6 +197,21 @@ def clock_wrong(facts: Facts, settings: Settings) -> Found | None:
         return None
     copy = facts.index.find(run.copy) if run.copy else None
     return _skewed(facts, run, copy, settings["ahead"])
+
+
+def _ahead_of_us(facts: Facts, most: float) -> Found | None:
+    """The machine itself lives in the future: what it sends is dated after it came."""
+    runs = [one for one in facts.history.runs[-3:] if one.by == "job"]
+    newest = max([one.at_ms for one in facts.looks[-1:]] + [one.at_ms for one in runs[-1:]], default=0)
+    if newest - facts.now_ms <= most:
+        return None
+    return Found(
+        reason=f"the clock of the machine that watches is {say_ms(newest - facts.now_ms)} ahead of "
+        f"ours: what it "
+        f"reports now is dated {say_time(newest)}, and so are its copies",
+        began_ms=facts.now_ms,
+        numbers={"ahead_s": (newest - facts.now_ms) / 1000},
+    )
 
 
 def _skewed(facts: Facts, run: RunReport, copy: CopySeen | None, most: float) -> Found | None:
