@@ -13,7 +13,6 @@ from forestall.kernel.clock import from_ms
 from forestall.kernel.words import say_duration
 
 STRIP_DAYS = 60
-RESTORED_LEVEL = 4
 WORST = ("failed", "doubtful", "warning", "success", "running", "unknown")
 
 

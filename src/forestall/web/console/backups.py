@@ -30,7 +30,6 @@ from forestall.web.console.common import Asked, attempt, seen_or_404
 
 PAGE = 50
 START_MAX = 100_000
-RESTORED_LEVEL = 4
 RUNS_SHOWN = 400
 COPIES_SHOWN = 30
 PROOFS_SHOWN = 30
@@ -78,7 +77,6 @@ def backup_board(request: Asked) -> HttpResponse:
         "nav": "backups",
         "rows": found[:PAGE],
         "counts": counts,
-        "restored": sum(count for level, count in counts.by_level.items() if level >= RESTORED_LEVEL),
         "faces": FACES,
         "show": show,
         "q": words,
