@@ -80,6 +80,13 @@ def test_the_silence_of_the_collector_explains_and_then_no_longer() -> None:
     (explained,) = observe(judge, made, after_ms=30 * HOUR)
     assert (explained.to, explained.cause, explained.tells) == (State.SILENT, "collector", False)
     assert "the collector srv1 that watches it is silent since" in explained.reason
+    later = made.plan, made.history()
+    other = judge_of(made)
+    other.set_estate([asset(), asset(9)], now_ms=made.now_ms)
+    other.observe_heard(9, at_ms=made.now_ms)
+    taken, _ = other.observe_plan(*later, now_ms=made.now_ms + 90 * HOUR)
+    (breaking,) = [one for one in taken if one.tells]
+    assert (breaking.to, breaking.tells) == (State.BREAKING, True) and "is silent since" in breaking.reason
     judge.observe_heard(9, at_ms=made.now_ms + 31 * HOUR)
     (told,) = observe(judge, made, after_ms=31 * HOUR)
     assert (told.was, told.to, told.cause, told.tells) == (State.SILENT, State.SILENT, "", True)

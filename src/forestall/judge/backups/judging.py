@@ -11,6 +11,7 @@ from forestall.judge.backups.putting import end_of
 from forestall.judge.backups.room import say_outlook
 from forestall.judge.backups.values import DAY_MS, HOUR_MS, Disagreement, JudgedPlan, PlanHistory, PlanVerdict
 from forestall.judge.rules import Level, Rule
+from forestall.judge.values import State
 
 JUDGE_LEAST_MS = 60_000
 JUDGE_MOST_MS = DAY_MS
@@ -109,6 +110,8 @@ def _implausible(facts: Facts, found: Sequence[Found]) -> dict[str, str]:
 
 def _disagreement(facts: Facts, rule: Rule, level: Level, found: Found) -> Disagreement:
     reason = found.reason + (say_outlook(facts) if rule.check in OUTLOOK_OF else "")
+    # the silence of a collector tells by itself; that nobody knows of a copy for days is told all the same
+    explained = found.explained and level.state in (State.SILENT, State.OUT_OF_SPEC)
     one = Disagreement(
         rule=rule.name,
         check=rule.check,
@@ -116,11 +119,11 @@ def _disagreement(facts: Facts, rule: Rule, level: Level, found: Found) -> Disag
         reason=reason,
         began_ms=min(found.began_ms, facts.now_ms),
         tells=level.tells,
-        explained=found.explained,
+        explained=explained,
         copy=found.copy,
         run=found.run,
         numbers=found.numbers,
         usual=found.usual,
         answer="\n".join(line for line in found.evidence[:EVIDENCE_LINES] if line),
     )
-    return replace(one, tells=False) if found.explained else one
+    return replace(one, tells=False) if explained else one
