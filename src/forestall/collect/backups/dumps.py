@@ -319,6 +319,25 @@ def quick_problem(path: Path, wanted: Inside) -> str:
     return _problem(path, ends, inside, _TarWalk(), kind)
 
 
+def quick_archive_problem(path: Path) -> str:
+    """What the ends of a tar or zip give away, without reading between."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(TAR_BLOCK)
+            file.seek(max(0, path.stat().st_size - 2 * TAR_BLOCK))
+            end = file.read(2 * TAR_BLOCK)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+    inside = _inside(_Ends(head, end, len(head)))
+    if inside == "tar" and any(end):
+        return "the tar is cut short: its end is missing"
+    if inside == "zip" and not zipfile.is_zipfile(path):
+        return "the zip is cut short: its list of entries is missing"
+    if packed_as(head) == "plain" and inside not in {"tar", "zip"}:
+        return f"it is no archive: inside it is {inside}"
+    return ""
+
+
 class _TarWalk:
     """Walks over the headers of a tar as it streams by: sums, sizes, the two empty blocks at its end."""
 

@@ -73,10 +73,14 @@ def place_of(repository: Repository) -> Path:
 
 
 def find(
-    place: Path, pattern: str, *, is_copy: Callable[[Path], bool] = lambda path: path.is_file()
+    place: Path,
+    pattern: str,
+    *,
+    is_copy: Callable[[Path], bool] = lambda path: path.is_file(),
+    sized: bool = True,
 ) -> list[Found]:
-    """The copies below the place, the oldest first; a file that is being written is none. Raises
-    CannotProve."""
+    """The copies below the place, the oldest first; a file that is being written is none. `sized` False: what
+    lies in a directory is not added up. Raises CannotProve."""
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise CannotProve(f"the pattern {pattern!r} must stay below the directory: mend the plan")
     found: list[Found] = []
@@ -88,17 +92,19 @@ def find(
                 continue
             if len(found) >= FOUND_MAX:
                 raise CannotProve(f"more than {FOUND_MAX} files are {pattern!r}: narrow the pattern")
-            found.append(_found(place, path))
+            found.append(_found(place, path, sized))
     except (OSError, ValueError, NotImplementedError) as error:
         raise CannotProve(f"{place} cannot be listed by {pattern!r}: {error}", why="away") from error
     return sorted(found, key=lambda one: (one.at_ms, one.key))
 
 
-def _found(place: Path, path: Path) -> Found:
+def _found(place: Path, path: Path, sized: bool) -> Found:
     facts = path.stat()
     key = str(path.relative_to(place))
     if not path.is_dir():
         return Found(key, path, facts.st_mtime_ns // 1_000_000, facts.st_size)
+    if not sized:
+        return Found(key, path, facts.st_mtime_ns // 1_000_000, 0, True)
     files = [one.lstat() for one in path.rglob("*") if one.is_file()]
     newest = max((one.st_mtime_ns for one in files), default=facts.st_mtime_ns)
     return Found(key, path, newest // 1_000_000, sum(one.st_size for one in files), True)

@@ -33,7 +33,6 @@ OWN_COMPARISON = True
 MANIFEST = "backup_manifest"
 TAR = re.compile(r"(?P<name>base|pg_wal|\d+)\.tar(?:\.(?:gz|zst|lz4|bz2|xz))?")
 MANIFEST_END = re.compile(rb'"Manifest-Checksum":\s*"[0-9a-f]{64}"\s*}\s*$')
-HEAVY = 1.05  # a restore takes a little more than the copy: its WAL
 LINKS = "pg_tblspc"
 
 
@@ -67,11 +66,12 @@ async def check(repository: Repository, tell: Progress) -> list[CheckSeen]:
     said = "; ".join(wrong[:5]) or f"all {len(copies)} have a cluster and a whole manifest"
     checks = [CheckSeen("parts", not wrong, said[:2048])]
     newest = copies[-1]
-    if _tars(newest.path):
-        seen = [await files.examined(path, tell) for path in _tars(newest.path).values()]
-        bad = [f"{path.name}: {one.problem}" for path, one in zip(_tars(newest.path).values(), seen, strict=True)
-               if one.problem or one.inside != "tar"]  # fmt: skip
-        said = "; ".join(bad) or f"{len(seen)} tars of {sum(one.inner_size for one in seen)} bytes are whole"
+    if tars := _tars(newest.path):
+        seen = [await files.examined(path, tell) for path in tars.values()]
+        pairs = zip(tars.values(), seen, strict=True)
+        bad = [f"{path.name}: {one.problem}" for path, one in pairs if one.problem or one.inside != "tar"]
+        size = sum(one.inner_size for one in seen)
+        said = "; ".join(bad) or f"{len(seen)} tars of {size} bytes are whole"
         return [*checks, CheckSeen("format", not bad, said[:2048])]
     tell("verifying by the manifest", 0, 0)
     return [*checks, await _verified(repository, newest.path, "--skip-checksums")]
@@ -227,8 +227,8 @@ def _brought_home(source: Path, data: Path, spaces: Path) -> None:
         target = path.resolve()
         if not target.is_relative_to(source.parent.resolve()) or not target.is_dir():
             raise Unsound(
-                f"{path.relative_to(data)} leads to {target}, outside of the backup: nothing may be started on "
-                "it. Back tablespaces up as tars, or map them into the backup's directory"
+                f"{path.relative_to(data)} leads to {target}, outside of the backup: nothing may be started "
+                "on it. Back tablespaces up as tars, or map them into the backup's directory"
             )
         path.unlink()
         if path.parent.name == LINKS:

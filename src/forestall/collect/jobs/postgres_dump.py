@@ -112,7 +112,7 @@ async def check(repository: Repository, tell: Progress) -> list[CheckSeen]:
     if seen.inside == "pgdmp":
         if seen.packed == "plain":
             return [*checks, *await _contents(repository, newest.path, newest.key)]
-        said = f"{newest.key}: a whole {seen.packed} stream of {seen.inner_size} bytes; a drill reads its contents"
+        said = f"{newest.key}: a whole {seen.packed} stream of {seen.inner_size} bytes; a drill reads it"
         return [*checks, CheckSeen("format", True, said)]
     if seen.inside != "postgres":
         said = f"{newest.key} is no dump of PostgreSQL: inside it is {seen.inside}"
