@@ -60,7 +60,7 @@ def test_a_copy_is_paired_by_key_else_by_time_and_only_when_it_is_the_only_one()
 
 def test_secrets_do_not_leave_in_what_a_tool_said() -> None:
     proof = ProofReport(
-        plan="p", proof="q", work="check", began_ms=1, ended_ms=2, ok=False, 
+        plan="p", proof="q", work="check", began_ms=1, ended_ms=2, ok=False,
         reason='wrong pass"word here, pass"word!'
     )  # fmt: skip
     masked = without_secrets(proof, ['pass"word', "pas", ""])
