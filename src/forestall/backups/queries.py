@@ -82,16 +82,18 @@ def count_board(scope: Scope, *, client: str = "") -> BoardCounts:
     """The same plans, counted."""
     rows = _standings(scope, client=client).order_by()
     levels = range(-1, LEVELS)
-    counted = rows.aggregate(
-        wrong=Count("plan", filter=Q(concern__gt=0)),
-        silent=Count("plan", filter=Q(concern=State.SILENT.concern)),
-        overdue=Count("plan", filter=Q(overdue=True)),
-        unproved=Count("plan", filter=Q(level__lt=RESTORED_LEVEL)),
-        in_time=Count("plan", filter=Q(level__gte=RESTORED_LEVEL, overdue=False, concern=0)),
-        paused=Count("plan", filter=Q(plan__paused_at__isnull=False)),
-        **{f"level_{level}": Count("plan", filter=Q(level=level)) for level in levels},
-    )
+    wanted = {
+        "wrong": Q(concern__gt=0),
+        "silent": Q(concern=State.SILENT.concern),
+        "overdue": Q(overdue=True),
+        "unproved": Q(level__lt=RESTORED_LEVEL),
+        "in_time": Q(level__gte=RESTORED_LEVEL, overdue=False, concern=0),
+        "paused": Q(plan__paused_at__isnull=False),
+    } | {f"level_{level}": Q(level=level) for level in levels}
+    found = rows.aggregate(**{f"n_{name}": Count("plan", filter=which) for name, which in wanted.items()})
+    counted = {name.removeprefix("n_"): count for name, count in found.items()}
     by_level = {level: count for level in levels if (count := counted.pop(f"level_{level}"))}
+    counted["overdue"] = counted.pop("late")
     return BoardCounts(total=sum(by_level.values()), by_level=by_level, **counted)
 
 
