@@ -93,7 +93,6 @@ def count_board(scope: Scope, *, client: str = "") -> BoardCounts:
     found = rows.aggregate(**{f"n_{name}": Count("plan", filter=which) for name, which in wanted.items()})
     counted = {name.removeprefix("n_"): count for name, count in found.items()}
     by_level = {level: count for level in levels if (count := counted.pop(f"level_{level}"))}
-    counted["overdue"] = counted.pop("late")
     return BoardCounts(total=sum(by_level.values()), by_level=by_level, **counted)
 
 
