@@ -73,7 +73,7 @@ def board(
         rows = rows.filter(plan__paused_at__isnull=False)
     elif show == "unproved":
         rows = rows.filter(level__lt=RESTORED_LEVEL)
-    rows = rows.select_related("plan", "plan__asset", "client").defer("rungs", "implausible")
+    rows = rows.select_related("plan", "plan__asset", "client").defer("implausible")
     ordered = rows.order_by("-concern", "-overdue", "level", "proved_at", "plan")
     return list(ordered[start : start + min(limit, PAGE_MAX) + 1])
 

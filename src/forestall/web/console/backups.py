@@ -75,7 +75,7 @@ def backup_board(request: Asked) -> HttpResponse:
     counts = queries.count_board(scope, client=client)
     context = {
         "nav": "backups",
-        "rows": found[:PAGE],
+        "rows": [(row, steps_of(row)) for row in found[:PAGE]],
         "counts": counts,
         "faces": FACES,
         "show": show,
@@ -83,7 +83,6 @@ def backup_board(request: Asked) -> HttpResponse:
         "client": estate.find_client(scope, client) if client else None,
         "next": start + PAGE if len(found) > PAGE else None,
         "start": start,
-        "levels": range(7),
         "now": timezone.now(),
     }
     return render(request, "console/backups.html", context)
