@@ -1,0 +1,124 @@
+"""Silent deaths of dumps and of mirrors, with real gzip, PostgreSQL and rsync."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.daemons import Postgres, postgres
+from forestall.collect.backups import postgres as running
+from forestall.collect.jobs import postgres_dump, rsync
+from gauntlet.ground import Ground
+
+PROGRAMS = running.programs_of("")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as found:
+        ready = [str(PROGRAMS / "pg_isready"), "-h", "127.0.0.1", "-p", str(found.port)]
+        until = time.monotonic() + 30
+        while subprocess.run(ready, check=False, timeout=60).returncode:  # it listens before it answers
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield found
+
+
+class Dumps(Ground):
+    """Nightly dumps of a database, by a script that pipes them through gzip."""
+
+    def __init__(self, home: Path, server: Postgres) -> None:
+        super().__init__(home, postgres_dump)
+        self.site.settings = {"database": "shop", "tables": ["public.orders"]}
+        self.site.repository.mkdir()
+        self.sources = []
+        self.server = server
+        self.sql("create database shop", "postgres")
+        self.sql("create table orders (id int, note text)")
+        self.site.environment |= {
+            "PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": server.user,
+            "PGPASSWORD": server.password,
+        }  # fmt: skip
+
+    def sql(self, text: str, database: str = "shop") -> None:
+        subprocess.run(
+            [str(PROGRAMS / "psql"), "-XAtq", "-d", database, "-c", text], check=True, timeout=60,
+            env=os.environ | {
+                "PGHOST": "127.0.0.1", "PGPORT": str(self.server.port), "PGUSER": self.server.user,
+                "PGPASSWORD": self.server.password,
+            },
+        )  # fmt: skip
+
+    def dump(self, *, database: str = "shop", program: str = "pg_dump") -> int:
+        """A night: the script's exit code is gzip's."""
+        number = len(list(self.site.repository.iterdir())) + 1
+        target = self.site.repository / f"shop-{number:03}.sql.gz"
+        script = f"{PROGRAMS / program} {database} 2>/dev/null | gzip > {target}"
+        code, _ = self.night(command=["sh", "-c", script])
+        if self.day:
+            seconds = target.stat().st_mtime - self.day * 86_400
+            os.utime(target, (seconds, seconds))
+        return code
+
+    def good_dumps(self, count: int = 5) -> None:
+        for left in range(count, 0, -1):
+            self.day = left
+            self.sql(
+                f"insert into orders select n, md5(n::text) from generate_series(1, {1000 + 10 * left}) n"
+            )
+            assert self.dump() == 0
+        self.day = 0
+
+
+@pytest.fixture
+def dumps(tmp_path: Path, server: Postgres) -> Iterator[Dumps]:
+    made = Dumps(tmp_path, server)
+    made.good_dumps()
+    yield made
+    made.sql("drop database shop with (force)", "postgres")
+
+
+async def test_08_a_failing_dump_piped_into_gzip(dumps: Dumps) -> None:
+    await dumps.look()
+    assert dumps.found() == {}
+    assert dumps.dump(program="pg_dump --no-such-option") == 0
+    newest = max(dumps.site.repository.iterdir())
+    assert newest.stat().st_size < 40
+    await dumps.look()
+    said = dumps.found()
+    assert {"backup-copy-broken", "backup-copy-empty"} & said.keys(), said
+
+
+async def test_19_another_database_is_dumped(dumps: Dumps) -> None:
+    await dumps.look()
+    assert dumps.dump(database="postgres") == 0
+    await dumps.look()
+    said = dumps.found()
+    assert "backup-shrunk" in said, said
+    await dumps.prove("check")
+    assert "public.orders" in " ".join(dumps.found().values()), dumps.found()
+
+
+async def test_09_rsync_deletes_from_an_empty_source(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, rsync)
+    mirror = ground.site.repository
+    mirror.mkdir()
+    command = ["rsync", "-a", "--delete", "--stats", f"{ground.site.source}/", f"{mirror}/"]
+    for left in range(5, 0, -1):
+        ground.day = left
+        (ground.site.source / f"new {left}").write_bytes(os.urandom(3_000))
+        assert ground.night(command=command)[0] == 0
+    ground.day = 0
+    await ground.look()
+    assert ground.found() == {}
+    for one in list(ground.site.source.iterdir()):
+        shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+    code, _ = ground.night(command=command)
+    assert code == 0 and not any(one.is_file() for one in mirror.rglob("*"))
+    await ground.look()
+    said = ground.found()
+    assert {"backup-source-empty", "backup-shrunk", "backup-copy-empty"} & said.keys(), said
