@@ -181,6 +181,26 @@ async def test_a_dump_that_names_commands_is_not_loaded(shop: Shop) -> None:
         assert failed(checks) == ["load"] or name == "2.sql", said(checks)
 
 
+async def test_a_canary_row_is_planted_by_the_job_and_comes_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = shop.home / "canary"
+    place.mkdir()
+    shop.ask("create database empty", "postgres")
+    monkeypatch.setenv("PGPASSWORD", shop.server.password)
+    words = ["-h", "127.0.0.1", "-p", str(shop.server.port), "-U", shop.server.user]
+    command = [str(PROGRAMS / "pg_dump"), *words, "-Fc", "-f", str(place / "1.dump"), "empty"]
+    for at_ms in (1_790_000_000_001, 1_790_000_000_002):
+        planted = postgres_dump.plant(command, plan="06YK9KF3KMET7", run="06YK9KFCEFXYR", at_ms=at_ms)
+        assert planted is not None and planted.at_ms == at_ms
+    subprocess.run(command, check=True)
+    at = repository(postgres_dump, place, shop.home)
+    restored, checks = await drill(postgres_dump, at, serve=False)
+    assert not failed(checks) and restored.canary_at_ms == 1_790_000_000_002, said(checks)
+    with pytest.raises(ValueError, match="does not exist"):
+        postgres_dump.plant([*command[:-1], "absent"], plan="a1", run="b1", at_ms=1)
+
+
 @pytest.fixture(scope="module")
 def base(shop: Shop) -> Path:
     place = shop.home / "bases"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from forestall.kernel.backups import CheckSeen, CopySeen, RepositoryReport, RunReport, Said
+from forestall.kernel.backups import Canary, CheckSeen, CopySeen, RepositoryReport, RunReport, Said
 from forestall.kernel.plugins import Setting, Spec
 
 Progress = Callable[[str, int, int], None]  # what is being done, done so far, of how many (0: not known)
@@ -156,6 +156,10 @@ class Adapter(Protocol):
 
     def read_run(self, code: int, output: str, *, command: Sequence[str], version: str) -> RunRead:
         """What a run that was seen where it runs came to."""
+
+    def plant(self, command: Sequence[str], *, plan: str, run: str, at_ms: int) -> Canary | None:
+        """A canary in what the job's command is about to save (a row of a database); None when it cannot be
+        seen where. Raises OSError, ValueError."""
 
     async def look(self, repository: Repository) -> RepositoryReport:
         """The copies, locks and room (`plan` is filled in by the caller)."""

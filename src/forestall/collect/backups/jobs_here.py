@@ -166,6 +166,11 @@ def _before(
     if adapter is not None and hasattr(adapter, "excludes_of"):
         found = _quietly(seen, "what the job leaves out cannot be read", lambda: adapter.excludes_of(command))
         seen.facts["excludes"] = None if found is None else [one[:1024] for one in found[:EXCLUDES_MAX]]
+    if adapter is not None and hasattr(adapter, "plant"):
+        seen.planted = _quietly(
+            seen, "no canary row can be planted",
+            lambda: adapter.plant(command, plan=plan.id, run=seen.run, at_ms=_now_ms()),
+        )  # fmt: skip
     if not paths or getattr(adapter, "OWN_COMPARISON", False):
         return
     seen.facts["sources"] = see(paths, counts={})  # as far as it is known when hashing fails

@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -103,11 +103,13 @@ def read_run(code: int, output: str, *, command: Sequence[str], version: str) ->
         name: int(re.sub(r"[,.]", "", match[1]))
         for name, words in _NUMBERS.items() if (match := words.search(output))
     }  # fmt: skip
+    name = PurePath(plain[-1]).name if (plain := _plain(command)) else ""
+    copy = name if _DATE.search(name) else ""  # a dated snapshot is known by its name, else by its time
     if code == 0:
-        return RunRead("success", "rsync ended with 0", version=version, **numbers)  # type: ignore[arg-type]
+        return RunRead("success", "rsync ended with 0", copy, version=version, **numbers)
     said, meaning = MEANINGS.get(code, ("failed", "an error"))
     how = f"rsync was ended by signal {-code}" if code < 0 else f"rsync ended with {code}, {meaning}"
-    return RunRead(said, how + more, version=version, **numbers)  # type: ignore[arg-type]
+    return RunRead(said, how + more, copy, version=version, **numbers)
 
 
 def found(repository: Repository) -> list[Found]:
