@@ -3,6 +3,7 @@ repository is touched, and what breaks is said."""
 
 import os
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def snapshot(site: Site, name: str, *, previous: str = "") -> None:
 async def test_snapshots_are_seen_read_once_and_restored(site: Site) -> None:
     snapshot(site, "2026-11-01")
     (site.source / "new").write_bytes(b"new" * 100)
+    canary = site.source / ".forestall-canary" / "canary.json"
+    while int(time.time()) == int(canary.stat().st_mtime):  # rsync tells files apart by whole seconds
+        time.sleep(0.02)
     snapshot(site, "2026-11-02", previous="2026-11-01")
     seen = await site.look()
     assert [one.key for one in seen.copies] == ["2026-11-01", "2026-11-02"]
