@@ -1,6 +1,7 @@
 """Pages and API of backups: what a person and a program are told of plans, runs, proofs, and can decide."""
 
 import json
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,12 @@ from forestall.kernel.clock import to_ms
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages say how long ago, however late in a run they are looked at."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", timezone.now())
 
 
 @pytest.fixture

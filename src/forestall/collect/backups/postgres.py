@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ SETTINGS = (
 
 def runs_as(repository: Repository) -> str | None:
     """Whom the server runs as; None: whoever we are. Raises CannotProve for root."""
-    if os.name != "posix" or os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
         return None
     name = str(repository.settings["run_as"])
     if name == "root":

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ T = TypeVar("T")
 def scratch_for(directory: Path) -> Path:
     """Where the works of an agent with this directory may leave things until they end: where a service that
     must not run as root can get at what was restored for it, which is not so below the agent's directory."""
-    if os.name != "posix" or os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
         return directory / "scratch"
     return SHARED / f"forestall-{hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()[:16]}"
 
@@ -56,7 +57,7 @@ def _is_ours(scratch: Path) -> bool:
         facts = scratch.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(facts.st_mode) and (os.name != "posix" or facts.st_uid == os.geteuid())
+    return stat.S_ISDIR(facts.st_mode) and (sys.platform == "win32" or facts.st_uid == os.geteuid())
 
 
 class Sandbox:
