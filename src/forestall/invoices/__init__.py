@@ -1,0 +1,1 @@
+"""Billing runs, invoices and credit notes, payments, exports. Blind to tickets and time."""

@@ -1,0 +1,1 @@
+"""The causes behind recurring tickets: suspects, root cause, fix on watch, prevention."""
