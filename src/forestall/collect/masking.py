@@ -2,6 +2,7 @@
 
 A masked value becomes `‹secret 3f9a1c›`: a keyed hash, so that a changed secret is still a visible change
 while nobody without this machine's key can try candidates. Too much is masked rather than too little.
+One that every attacker tries first because vendors ship it is `‹secret 3f9a1c default›`: rules can tell it.
 """
 
 import hashlib
@@ -9,15 +10,25 @@ import hmac
 import re
 
 MARK_HEX = 6
-_WORDS = (
+# Communities and passwords that vendors ship or every scanner tries first. Saying that a secret is one of
+# them is what makes "no default community" a rule that can be judged (docs/decisions/0013-configurations.md).
+_WELL_KNOWN = (
+    "public private community snmp snmpd snmptrap cisco cisco123 ilmi cable-docsis rmon rmon_admin manager "
+    "monitor security system write read openview tivoli netman hp_admin internal c0nfig admin administrator "
+    "admin123 password passw0rd default changeme letmein root toor user guest ubnt vyos vyatta calvin "
+    "ncadmin netgear1 adtran arris zyad1234 1234 12345 123456 12345678 superuser netscreen fortinet juniper "
+    "juniper123 mikrotik opnsense pfsense synology raspberry arista extreme enable secret test"
+)
+WELL_KNOWN = frozenset(_WELL_KNOWN.split())
+WORDS_OF_NAMES = (
     r"passwor[dt]|passwd|passphrase|passcode|passwort|secret|token|credential|community|psk|pwd|bindpw|rootpw"
     r"|requirepass|masterauth|(?:api|access|private|auth|account|encryption|encrypt|signing|session|shared"
     r"|license|master|deploy|service|webhook|storage)[_-]?key|pre-?shared-?key"
 )
 _MORE = r"[\w.-]{0,48}"  # bounded, so that a long word costs no more than its length
-_NAME = rf"{_MORE}(?:{_WORDS}|(?<![a-z])pass(?![a-z])){_MORE}"
-_NAME_ALONE = rf"(?:{_MORE}(?:{_WORDS}){_MORE}|pass)"  # not proxy_pass, try_first_pass
-_QUOTED = r"\"(?:[^\"\\\n]|\\.){0,4096}\"|'(?:[^'\\\n]|\\.){0,4096}'"
+NAME = rf"{_MORE}(?:{WORDS_OF_NAMES}|(?<![a-z])pass(?![a-z])){_MORE}"
+_NAME_ALONE = rf"(?:{_MORE}(?:{WORDS_OF_NAMES}){_MORE}|pass)"  # not proxy_pass, try_first_pass
+QUOTED = r"\"(?:[^\"\\\n]|\\.){0,4096}\"|'(?:[^'\\\n]|\\.){0,4096}'"
 _EQUALS = r"[\"']?[ \t]*(?:=>|:=|[:=])[ \t]*"
 _CLOSES = r"(?=[ \t]*[,;)\]}]*[ \t]*(?:[#;][^\n]*)?$)"
 # Each pattern has a group `value`; what stands around it stays. In order: the first wins.
@@ -26,13 +37,13 @@ _BLOCKS = (
     r"(?s)(?P<before>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\n))(?P<value>.*?)"
     r"(?=(?:\r?\n|\\n)[ \t]*-----END [A-Z0-9 ]*PRIVATE KEY|\Z)",
     # name: | and an indented block (YAML)
-    rf"(?im)(?P<before>^(?P<indent>[ \t]*)(?:- )?[\"']?{_NAME}[\"']?[ \t]*:[ \t]*[|>][+-]?\d*[ \t]*\n)"
+    rf"(?im)(?P<before>^(?P<indent>[ \t]*)(?:- )?[\"']?{NAME}[\"']?[ \t]*:[ \t]*[|>][+-]?\d*[ \t]*\n)"
     r"(?P<value>(?:(?P=indent)[ \t]+\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
     # name: and a list of scalars (YAML); name: [ … ]
-    rf"(?im)(?P<before>^[ \t]*{_NAME}[ \t]*:[ \t]*\n)(?P<value>(?:[ \t]*-[ \t]+[^\n:]+(?:\n|\Z))+)",
-    rf"(?i)(?P<before>(?<![\w.-])[\"']?{_NAME}{_EQUALS}\[)(?P<value>[^\]]{{1,10000}})(?=\])",
+    rf"(?im)(?P<before>^[ \t]*{NAME}[ \t]*:[ \t]*\n)(?P<value>(?:[ \t]*-[ \t]+[^\n:]+(?:\n|\Z))+)",
+    rf"(?i)(?P<before>(?<![\w.-])[\"']?{NAME}{_EQUALS}\[)(?P<value>[^\]]{{1,10000}})(?=\])",
     # <name>value</name>
-    rf"(?i)(?P<before><{_NAME}(?:[ \t][^<>\n]*)?>)(?P<value>[^<]+)(?=</)",
+    rf"(?i)(?P<before><{NAME}(?:[ \t][^<>\n]*)?>)(?P<value>[^<]+)(?=</)",
 )
 _LINES = (
     # Authorization: anything
@@ -40,8 +51,8 @@ _LINES = (
     r"(?:(?:basic|bearer|token|digest|negotiate)[ ]+)?)"
     r"(?P<value>[^\s\"',;]+)",
     # name = value on a line of its own, name: value; to the end of the line
-    rf"(?im)(?P<before>^[ \t]*(?:[#;!]+[ \t]*)?(?:export[ ]+|set[ ]+|env[ ]+|- )?[\"'$]*{_NAME}{_EQUALS})"
-    rf"(?P<value>(?:{_QUOTED}){_CLOSES}|[^\s\"'{{\[|>&*][^\n]*?(?=[ \t]+[#;]|[ \t]*,?[ \t]*$)|[\"'][^\n]+)",
+    rf"(?im)(?P<before>^[ \t]*(?:[#;!]+[ \t]*)?(?:export[ ]+|set[ ]+|env[ ]+|- )?[\"'$]*{NAME}{_EQUALS})"
+    rf"(?P<value>(?:{QUOTED}){_CLOSES}|[^\s\"'{{\[|>&*][^\n]*?(?=[ \t]+[#;]|[ \t]*,?[ \t]*$)|[\"'][^\n]+)",
 )
 _ANYWHERE = (
     # scheme://user:value@host, scheme://token@host
@@ -50,12 +61,12 @@ _ANYWHERE = (
     # Bearer value, Basic value
     r"(?i)(?P<before>\b(?:bearer|basic)[ ]+)(?=[^\s\"']*[0-9=+/])(?P<value>[a-z0-9._~+/=-]{8,})",
     # … name=value … inside a line, "name": "value"
-    rf"(?im)(?P<before>(?:^|[\s{{,;(\"'?&=:|<]){_NAME}[\"']?[ \t]?(?:=>|[:=])[ \t]?)"
-    rf"(?P<value>{_QUOTED}|[^\s\"',;&)}}\[{{][^\s\"';&]*)",
+    rf"(?im)(?P<before>(?:^|[\s{{,;(\"'?&=:|<]){NAME}[\"']?[ \t]?(?:=>|[:=])[ \t]?)"
+    rf"(?P<value>{QUOTED}|[^\s\"',;&)}}\[{{][^\s\"';&]*)",
     # /name:value and --name:value, as programs on Windows are told
-    rf"(?im)(?P<before>(?:^|[\s\"'])(?:/|--?){_NAME}[:=])(?P<value>{_QUOTED}|[^\s\"',;&)]+)",
+    rf"(?im)(?P<before>(?:^|[\s\"'])(?:/|--?){NAME}[:=])(?P<value>{QUOTED}|[^\s\"',;&)]+)",
     # define("name", "value")
-    rf"(?i)(?P<before>[\"']{_NAME}[\"'][ \t]*,[ \t]*)(?P<value>{_QUOTED})",
+    rf"(?i)(?P<before>[\"']{NAME}[\"'][ \t]*,[ \t]*)(?P<value>{QUOTED})",
     # curl -u user:value, mysql -pvalue
     r"(?m)(?P<before>(?:^|\s)(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"']+:)(?P<value>[^\s\"']+)",
     r"(?m)(?P<before>\b(?:mysql\w*|mariadb[\w-]*|sshpass)\b[^\n|;&]{0,500}?[ \t]-p[ \t]?)"
@@ -74,22 +85,22 @@ _ANYWHERE = (
     r"(?P<before>\{(?:S?SHA\d*|S?MD5|CRYPT|PBKDF2[\w-]*)\})(?P<value>[A-Za-z0-9+/=$.]{8,})",
     r"(?P<before>)(?P<value>\*[0-9A-F]{40}\b)",
 )
-_KINDS = (
+KINDS = (
     r"(?:(?:\d{1,2}|sha\d*|md5|sha-\d+|aes|des|3des|encrypted|hashed|plain|cleartext|ascii|hex|ro|rw|0x|enc"
-    r"|hash|cipher|ciphertext|plaintext|simple|local|remote|auth-pass|manager|operator)"
+    r"|read|write|readonly|readwrite|hash|cipher|ciphertext|plaintext|simple|local|remote|auth-pass|manager|operator)"
     r"[ \t]+){0,4}"
 )
 _SPACED = (
     # name value, as routers and daemons write it; in prose after a # only when the name comes first
     rf"(?im)(?P<before>^(?![ \t]*(?:#|;|//|!)+[ \t]+(?!{_NAME_ALONE}[ \t]))"
-    rf"(?:[^\n]*?[ \t])??[#;!]*{_NAME_ALONE}[ \t]+{_KINDS})"
-    rf"(?P<value>{_QUOTED}|[^\s\"',;={{}}|:\[][^\s\"',;]*)",
+    rf"(?:[^\n]*?[ \t])??[#;!]*{_NAME_ALONE}[ \t]+{KINDS})"
+    rf"(?P<value>{QUOTED}|[^\s\"',;={{}}|:\[][^\s\"',;]*)",
     # ipsec.secrets: who : PSK "value"
     r"(?im)(?P<before>^[^\n:]*:[ \t]*(?:PSK|RSA|EAP|XAUTH|ECDSA|NTLM|PIN)[ \t]+)"
-    rf"(?P<value>{_QUOTED}|0s\S+|0x\S+)",
+    rf"(?P<value>{QUOTED}|0s\S+|0x\S+)",
 )
 _CONFIGURATION = tuple(map(re.compile, (*_BLOCKS, *_LINES, *_ANYWHERE, *_SPACED)))
-_LOG_NAMED = rf"(?i)(?P<before>(?:^|[\s{{,;(\"'?&])[\"']?{_NAME}[\"']?=)(?P<value>{_QUOTED}|[^\s\"',;&)]+)"
+_LOG_NAMED = rf"(?i)(?P<before>(?:^|[\s{{,;(\"'?&])[\"']?{NAME}[\"']?=)(?P<value>{QUOTED}|[^\s\"',;&)]+)"
 _LOG = tuple(map(re.compile, (*_BLOCKS[:1], _LINES[0], *_ANYWHERE[:3], _LOG_NAMED, *_ANYWHERE[5:])))
 _LOG_HINT = re.compile(
     r"://|[Bb]earer|[Bb]asic |BEARER|uthorization|UTHORIZATION|PRIVATE KEY|AKIA|ASIA|AIza|SG\.|eyJ|gh[pousr]_"
@@ -104,10 +115,10 @@ _HARMLESS_WORDS = (
 _HARMLESS = frozenset(_HARMLESS_WORDS.split())
 _REFERENCE = re.compile(
     r"\$\{[^}\s]*\}|\$[A-Z_][A-Z0-9_]*|\$\([^)]*\)|\{\{[^}]*\}\}|%[({]\w+[)}]s?|<[\w -]+>|\*+|\.{3}|x{3,}"
-    r"|/(?:etc|var|usr|run|home|opt|root|srv|tmp|dev|proc|sys|lib|bin|sbin|mnt|data|snap|boot)/[\w./@%+-]*"
+    r"|/(?:etc|var|usr|run|home|opt|root|srv|tmp|dev|proc|sys|lib|bin|sbin|mnt|data|snap|boot)(?:/[\w./@%+-]*)?"
     r"|pam_\w+\.so.*"
 )
-_MARKED = re.compile(r"‹secret [0-9a-f]+›")
+_MARKED = re.compile(r"‹secret [0-9a-f]+(?: default)?›")
 
 
 class Masker:
@@ -130,6 +141,10 @@ class Masker:
             text = pattern.sub(self._replace, text)
         return text
 
+    def replace(self, pattern: re.Pattern[str], text: str) -> str:
+        """What the group `value` of a pattern finds is masked."""
+        return pattern.sub(self._replace, text)
+
     def _replace(self, found: re.Match[str]) -> str:
         value = found["value"]
         end = "\n" if value.endswith("\n") else ""
@@ -146,4 +161,5 @@ class Masker:
         if _MARKED.fullmatch(secret):
             return secret
         digest = hmac.new(self._key, secret.encode(errors="replace"), hashlib.sha256).hexdigest()
-        return f"‹secret {digest[:MARK_HEX]}›"
+        default = " default" if secret.lower() in WELL_KNOWN else ""
+        return f"‹secret {digest[:MARK_HEX]}{default}›"

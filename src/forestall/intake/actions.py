@@ -1,6 +1,7 @@
 """Every write of the intake to the business tables: what was refused is kept, one row an hour and reason."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from django.db import transaction
@@ -17,8 +18,10 @@ TOGETHER = timedelta(hours=1)
 _Key = tuple[str, str, str, str]
 
 
-def record_rejections(rejections: Iterable[Rejection]) -> int:
-    """Keep what was refused; returns how many records that were.
+def record_rejections(
+    rejections: Iterable[Rejection], *, mask: Callable[[str], str] = lambda text: text
+) -> int:
+    """Keep what was refused, without the secrets that `mask` finds; returns how many records that were.
 
     The same reason from the same sender at the same door within an hour is one row that counts. More than
     ROWS_PER_CALL_MAX kinds at once are counted under one sender `(others)`, and of more than ROWS_MAX rows
@@ -27,6 +30,7 @@ def record_rejections(rejections: Iterable[Rejection]) -> int:
     grouped: dict[_Key, list[Rejection]] = {}
     total = 0
     for one in rejections:
+        one = _masked(one, mask)
         key = (one.client, one.door, one.sender[:SENDER_MAX_CHARS], one.reason[:REASON_MAX_CHARS])
         if key not in grouped and len(grouped) >= ROWS_PER_CALL_MAX:
             key = ("", one.door, OTHERS, "too many kinds of refused input at once to keep each")
@@ -42,6 +46,12 @@ def record_rejections(rejections: Iterable[Rejection]) -> int:
             _record(key, group, known)
         _forget_oldest()
     return total
+
+
+def _masked(one: Rejection, mask: Callable[[str], str]) -> Rejection:
+    """Bytes that are no text stay as they are."""
+    raw = mask(one.raw.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return replace(one, raw=raw, reason=mask(one.reason))
 
 
 def _record(key: _Key, group: list[Rejection], known: set[str]) -> None:

@@ -79,8 +79,10 @@ class Feed:
         clock: Clock,
         pace: Pace,
         quarantine: Keeps | None = None,
+        cover: Callable[[Decoded], Decoded] | None = None,
     ) -> None:
         self.root = root
+        self._cover = cover
         self.quarantine = quarantine
         self.pace = pace
         self.poison = Poison(root / "poison")
@@ -189,12 +191,40 @@ class Feed:
         quarantine = self.quarantine
         held = self.again(lambda: quarantine.held(part.queue), "the quarantine") if quarantine else {}
         directory = self.directory()
-        decoded, bad = _decode_around(part, directory, state, held, side=side)
+        decoded, bad = self._decode_around(part, directory, state, held, side=side)
         if decoded.strangers and directory.loaded_at_ms <= decoded.received_at_ms:
             # Enrolled or added since the directory was read? What was acknowledged is not refused for that.
-            decoded, bad = _decode_around(part, self.renewed(decoded.received_at_ms), state, held, side=side)
+            renewed = self.renewed(decoded.received_at_ms)
+            decoded, bad = self._decode_around(part, renewed, state, held, side=side)
         self._keep(part, decoded)
         return decoded, bad
+
+    def _decode_around(
+        self, part: Range, directory: Directory, state: DecodeState, held: Held, *, side: Only
+    ) -> tuple[Decoded, list[bytes]]:
+        """Decode and cover; when that fails, leave out the frames that fail alone."""
+
+        def take(frames: Sequence[tuple[Position, bytes]]) -> Decoded:
+            decoded = decode(frames, directory, state, held, side)
+            return self._cover(decoded) if self._cover else decoded
+
+        try:
+            return take(part.frames), []
+        except Exception:
+            log.exception("decoding %s failed; looking for the frame", part.token)
+        good, bad = [], []
+        for item in part.frames:
+            try:
+                take([item])
+            except Exception:
+                bad.append(item[1])
+            else:
+                good.append(item)
+        try:
+            return take(good), bad
+        except Exception:  # they fail together alone: none is lost, and the rest of the queue goes on
+            log.exception("decoding %s fails although no frame does alone", part.token)
+        return take([]), [frame for _, frame in part.frames]
 
     def _keep(self, part: Range, decoded: Decoded) -> None:
         """Strays into quarantine; where there is none they are refused."""
@@ -236,26 +266,3 @@ class Feed:
         log.error("%s: %d frames set aside: %s", part.token, len(frames), said)
         first = frames[0] if frames else b""
         self.tell(Rejection("queue", part.queue, reason, self.now_ms(), first, count=len(frames)))
-
-
-def _decode_around(
-    part: Range, directory: Directory, state: DecodeState, held: Held, *, side: Only
-) -> tuple[Decoded, list[bytes]]:
-    """Decode; when that fails, leave out the frames that fail alone."""
-    try:
-        return decode(part.frames, directory, state, held, side), []
-    except Exception:
-        log.exception("decoding %s failed; looking for the frame", part.token)
-    good, bad = [], []
-    for item in part.frames:
-        try:
-            decode([item], directory, state, held, side)
-        except Exception:
-            bad.append(item[1])
-        else:
-            good.append(item)
-    try:
-        return decode(good, directory, state, held, side), bad
-    except Exception:  # they fail together alone: none is lost, and the rest of the queue goes on
-        log.exception("decoding %s fails although no frame does alone", part.token)
-    return decode([], directory, state, held, side), [frame for _, frame in part.frames]

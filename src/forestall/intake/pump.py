@@ -24,6 +24,7 @@ Refused, or another exception four times over: the frames are set aside under `q
 says so, and the rest goes on. An exception of `tick` or `save` ends the pump (`on_failure`): the process
 exits and goes on from its checkpoints.
 
+`cover` (`intake.covering.Covering.cover`) masks secrets in what was decoded, before either side has it.
 `quarantine` (`intake.quarantine.Quarantine`) keeps what is about nobody who is known; without one that is
 refused.
 """
@@ -35,6 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forestall.intake.cursors import BEGINNING, QueuePlace
+from forestall.intake.decoded import Decoded
 from forestall.intake.envelope import decode_envelope
 from forestall.intake.feed import Feed, Keeps, Pace, Stopped
 from forestall.intake.queue import QueueReader
@@ -83,12 +85,15 @@ class Pump:
         on_failure: Callable[[BaseException], None] | None = None,
         pace: Pace = Pace(),
         quarantine: Keeps | None = None,
+        cover: Callable[[Decoded], Decoded] | None = None,
     ) -> None:
         cursors = root / "cursors"
         make_directory(cursors)
         self._root = root
         self._on_failure = on_failure
-        self._feed = Feed(root, load_directory=load_directory, clock=clock, pace=pace, quarantine=quarantine)
+        self._feed = Feed(
+            root, load_directory=load_directory, clock=clock, pace=pace, quarantine=quarantine, cover=cover
+        )
         self._handing = Handing()
         self._judge = JudgeRun(self._feed, judge, self._handing, path=cursors / "judge", reject=reject)
         self._store = StoreRun(self._feed, store, self._handing, path=cursors / "store")

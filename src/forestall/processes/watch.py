@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from forestall.kernel.clock import SystemClock, to_ms
@@ -40,11 +41,13 @@ class Watch:
         from forestall.alerts.reader import StoreReader
         from forestall.collect.asking import Keeper
         from forestall.collect.masking import Masker
+        from forestall.collect.masking_said import mask_said
         from forestall.collect.remembering import Memory
         from forestall.estate.enrolment import server_asked_now, server_orders
         from forestall.estate.first_use import itself
         from forestall.estate.tenancy import system_scope
         from forestall.intake.actions import record_rejections
+        from forestall.intake.covering import Covering
         from forestall.intake.pump import Pump
         from forestall.intake.quarantine import Quarantine
         from forestall.intake.queries import load_directory
@@ -75,17 +78,18 @@ class Watch:
             on_broken=self._give_up,
         )
         self.itself = itself()
+        masker = Masker(found.data.key("masking"))
         self.feeder = Feeder(self.queue, self.clock, itself=self.itself.pk)
         self.probing = Probing(
             self.feeder.feed,
             lambda: _in_database(server_orders),
             lambda: _in_database(server_asked_now),
-            Keeper(Memory(found.data.root / "remembered.json"), Masker(found.data.key("masking"))),
+            Keeper(Memory(found.data.root / "remembered.json"), masker),
         )
         jobs = list(JOBS)
         if found.config.backup.directory:
             jobs.append((archiving.JOB, archiving.expected_ms(found.config.backup)))
-        noticing = Noticing(Masker(found.data.key("masking")))
+        noticing = Noticing(masker)
         self.judging = Judging(
             Judge(book),
             Road(StoreReader(self.store, book.texts)),
@@ -101,9 +105,10 @@ class Watch:
             store=self.storing,
             load_directory=lambda: load_directory(self.scope, self.clock),
             clock=self.clock,
-            reject=record_rejections,
+            reject=partial(record_rejections, mask=partial(mask_said, masker)),
             on_failure=self._give_up,
             quarantine=self.quarantine,
+            cover=Covering(masker).cover,
         )
         self.listeners = Listeners(found, self.queue, self.clock, reject=self.pump.tell)
         self.numbers: dict[str, Any] = {}

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -20,6 +21,8 @@ from django.db import close_old_connections
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forestall.web.settings")
 _django: Any = get_asgi_application()
 
+from forestall.collect.masking import Masker  # noqa: E402
+from forestall.collect.masking_said import mask_said  # noqa: E402
 from forestall.intake.actions import record_rejections  # noqa: E402
 from forestall.intake.counts import Counts  # noqa: E402
 from forestall.intake.doors import Desk, load_doors, prepare_doors  # noqa: E402
@@ -117,7 +120,8 @@ class Application:
 
 def _record(waiting: list[Rejection]) -> None:
     close_old_connections()
-    record_rejections(waiting)
+    masker = Masker(settings.DATA.key("masking"))
+    record_rejections(waiting, mask=partial(mask_said, masker))
 
 
 async def _in_context(scope: Scope, receive: Receive, send: Send) -> None:
