@@ -104,6 +104,9 @@ async def test_a_dump_in_any_format_runs_again(shop: Shop, form: str) -> None:
         postgres_dump, place, shop.home, database="shop" if form == "custom" else "",
         tables=["public.orders"], invariants=WHAT_HOLDS,
     )  # fmt: skip
+    seen = await postgres_dump.look(at)
+    assert seen.settings["server version"] == seen.settings["dump version"] != "", seen.settings
+    assert (seen.settings.get("database") == "shop") == (form in {"custom", "directory"})
     checks = await postgres_dump.check(at, tell)
     checks += await postgres_dump.read_slice(at, 1, 1, tell=tell)
     assert not failed(checks), said(checks)
@@ -133,7 +136,11 @@ async def test_what_is_no_dump_any_more_is_said(shop: Shop) -> None:
         at = repository(postgres_dump, place, shop.home)
         told[name] = said([one for one in await postgres_dump.check(at, tell) if not one.ok])
         seen = await postgres_dump.look(at)
-        assert bool(seen.copies[0].problem) == (name in {"empty", "nothing", "cut", "other"}), name
+        if not name.startswith("cut."):  # of what is packed a look reads the first kilobytes
+            assert bool(seen.copies[0].problem) == (name in {"empty", "nothing", "cut", "other"}), name
+        if name == "older":
+            assert seen.settings["dump version"].startswith("13")
+            assert seen.settings["server version"].startswith("15")
     assert "0 bytes" in told["empty"] and "gzip of nothing" in told["nothing"]
     assert "cut short" in told["cut"] and "cut short" in told["cut.gz"] and "cut short" in told["cut.zst"]
     assert "no dump of PostgreSQL" in told["other"]

@@ -31,9 +31,25 @@ _POSTGRES_VALUED = _POSTGRES | {
     "--table", "-T", "--exclude-table", "-Z", "--compress", "-E", "--encoding", "-S", "--superuser",
     "--role", "--exclude-table-data", "--section", "--snapshot", "--lock-wait-timeout", "-e", "--extension",
 }  # fmt: skip
+_POSTGRES_LEAVING = frozenset(
+    {
+        "-N",
+        "--exclude-schema",
+        "-T",
+        "--exclude-table",
+        "--exclude-table-data",
+        "-t",
+        "--table",
+        "-n",
+        "--schema",
+    }
+)
+_MARIADB_LEAVING = frozenset({"--ignore-table", "--ignore-table-data", "--ignore-database", "-w", "--where"})
+_NO_DATA = {"postgres": ("-s", "--schema-only"), "mariadb": ("-d", "--no-data")}
 _MARIADB = frozenset({"-h", "--host", "-P", "--port", "-u", "--user", "-S", "--socket",
                       "--defaults-file", "--defaults-extra-file", "--defaults-group-suffix"})  # fmt: skip
-_MARIADB_VALUED = _MARIADB | {"-r", "--result-file", "--ignore-table", "-w", "--where", "--tables"}
+_MARIADB_VALUED = _MARIADB | {"-r", "--result-file", "--ignore-table", "--ignore-table-data",
+                             "--ignore-database", "-w", "--where", "--tables"}  # fmt: skip
 
 
 def statements(plan: str, run: str, nonce: str, at_ms: int) -> str:
@@ -101,6 +117,20 @@ def client_of(database: Database, command: Sequence[str]) -> list[str] | None:
     files = [one for one in given if one.startswith("--defaults")]  # must come first
     rest = [one for one in given if one not in files]
     return [f"{prefix}{'mariadb' if 'mariadb-dump' in PurePath(command[at]).name else 'mysql'}", *files, *rest, "--batch", plain[0]]  # fmt: skip  # noqa: E501
+
+
+def left_out(database: Database, command: Sequence[str]) -> list[str]:
+    """What a dump command leaves out: tables, schemas, databases; with their option, as they stand there."""
+    names = {"postgres": ("pg_dump",), "mariadb": ("mariadb-dump", "mysqldump")}[database]
+    at = next((at for at, one in enumerate(command) if PurePath(one).name in names), None)
+    if at is None:
+        return []
+    _, values = split_options(
+        command[at + 1 :], _POSTGRES_VALUED if database == "postgres" else _MARIADB_VALUED
+    )
+    leaving = _POSTGRES_LEAVING if database == "postgres" else _MARIADB_LEAVING
+    found = [f"{name} {one}" for name, ones in values.items() if name in leaving for one in ones]
+    return found + [one for one in command[at + 1 :] if one in _NO_DATA[database]]
 
 
 def judged(code: int, answer: str, said: str) -> CheckSeen:

@@ -44,10 +44,11 @@ _SQL = re.compile(rb"^\s*(?:--|/\*|CREATE |INSERT |SET |BEGIN|DROP |COPY )", re.
 _SERVER = re.compile(r"^-- Dumped from database version ([\d.]+)|^-- Server version\s+([\d.]+)", re.M)
 _TOOL = re.compile(
     r"^-- Dumped by pg_dump(?:all)? version ([\d.]+)"
-    r"|^-- MariaDB dump [\d.]+\s+Distrib ([\d.]+)|^-- MySQL dump [\d.]+\s+Distrib ([\d.]+)", re.M,
+    r"|^-- (?:MariaDB|MySQL) dump [\d.]+(?:\s+Distrib |-)([\d.]+)", re.M,
 )  # fmt: skip
 _DATABASE = re.compile(
-    r'^-- Host: .*?\bDatabase: (\S+)|^-- Name: ([^;\n]+); Type: DATABASE;|^CREATE DATABASE "?([^\s";]+)'
+    r'^-- Host: [^\n]*?\bDatabase: ([^\s,]+)|^-- Name: ([^;\n]+); Type: DATABASE;'
+    r'|^CREATE DATABASE "?([\w$-]+)'
     r"|^-- Current Database: `([^`]+)`", re.M,
 )  # fmt: skip
 
@@ -255,13 +256,23 @@ def examine(
         problem = _problem(path, ends, inside, tar, kind)
     if inside == "zip" and kind == "plain" and not problem:
         problem, entries = _zip_problem(path, going)
-    said = (ends.first + b"\n" + ends.last).decode("utf-8", "replace")
-    names = [next(filter(None, found)) for found in _DATABASE.findall(said)]
+    named = named_in(ends.first + b"\n" + ends.last)
     return Examined(
-        kind, inside, hashing.size, ends.size, hashing.hash.hexdigest(), problem,
-        tuple(dict.fromkeys(names))[:50], _version(_SERVER, said), _version(_TOOL, said), entries,
+        kind, inside, hashing.size, ends.size, hashing.hash.hexdigest(), problem, *named, entries,
         tuple(sorted(word.decode() for word in ends.wanted)),
     )  # fmt: skip
+
+
+def named_in(ends: bytes) -> tuple[tuple[str, ...], str, str]:
+    """The databases, the server's version and the tool's, as the first and last lines of a dump say them."""
+    said = ends.decode("utf-8", "replace")
+    names = [next(filter(None, found)) for found in _DATABASE.findall(said)]
+    return tuple(dict.fromkeys(names))[:50], _version(_SERVER, said), _version(_TOOL, said)
+
+
+def inside_of(first: bytes) -> Inside:
+    """What a stream is, by its first bytes."""
+    return _inside(_Ends(first, b"", len(first)))
 
 
 def _version(words: re.Pattern[str], said: str) -> str:
@@ -301,8 +312,8 @@ def _problem(path: Path, ends: _Ends, inside: Inside, tar: "_TarWalk", kind: Pac
 
 
 def quick_problem(path: Path, wanted: Inside) -> str:
-    """What the first and the last kilobytes give away; of a packed file only that it is packed. `wanted`:
-    what a plain file must be. Raises OSError never: what cannot be read is a problem."""
+    """What the first and the last kilobytes give away; of a packed file the first ones. `wanted`: what it
+    must be. Raises OSError never: what cannot be read is a problem."""
     try:
         with path.open("rb") as file:
             head = file.read(ENDS_BYTES)
@@ -312,11 +323,37 @@ def quick_problem(path: Path, wanted: Inside) -> str:
         return f"it cannot be read: {error.strerror or error}"
     kind = packed_as(head)
     inside = _inside(ends)
-    if kind != "plain" or inside in {"pgdmp", "tar", "zip"}:
+    if inside in {"pgdmp", "tar", "zip"}:
         return ""
+    if kind != "plain":
+        return _packed_problem(path, kind, wanted)
     if inside != wanted:
         return f"it is no dump of {wanted}: inside it is {inside}"
     return _problem(path, ends, inside, _TarWalk(), kind)
+
+
+def first_of(path: Path) -> bytes:
+    """The first kilobytes of a stream, unpacked. Raises OSError, Unsound."""
+    first = bytearray()
+    with path.open("rb") as file:
+        for part in unpacked(file):
+            first += part[: ENDS_BYTES - len(first)]
+            if len(first) >= ENDS_BYTES:
+                break
+    return bytes(first)
+
+
+def _packed_problem(path: Path, kind: Packed, wanted: Inside) -> str:
+    """By the first kilobytes of what is packed."""
+    try:
+        first = first_of(path)
+    except (OSError, Unsound) as error:
+        return str(error)
+    inside = inside_of(first)
+    if inside == "empty":
+        return _problem(path, _Ends(), inside, _TarWalk(), kind)
+    known = {wanted, "pgdmp", "tar"}
+    return "" if inside in known else f"it is no dump of {wanted}: inside the {kind} is {inside}"
 
 
 def quick_archive_problem(path: Path) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from forestall.collect.backups.adapter import CannotProve, Progress, Repository
 from forestall.collect.backups.background import Going, in_background
 from forestall.collect.backups.dumps import Examined, Stopped, examine
+from forestall.collect.backups.headings import heading_of
 from forestall.collect.backups.sources import mount_of, room_of
 from forestall.kernel.backups import COPIES_MAX, CheckSeen, CopySeen, RepositoryReport, RunReport
 from forestall.kernel.plugins import Setting
@@ -124,20 +125,24 @@ async def look_files(
     *,
     problem: Callable[[Found], str],
     version: str = "",
+    headed: bool = False,
 ) -> RepositoryReport:
-    """A look: every copy by its size, and `problem` of the newest ones (what is quick to see)."""
+    """A look: every copy by its size, and `problem` of the newest ones (what is quick to see). `headed`: the
+    newest says what it is of and who made it, as dumps do."""
     at_ms = repository.now_ms()
     blank = RepositoryReport(plan="", at_ms=at_ms, opened=False, tool=tool, version=version)
     try:
         place = await in_background(lambda _: place_of(repository))
         copies = await in_background(lambda _: list(found(place)))
         seen = await in_background(lambda _: [_seen(one, problem) for one in copies[-COPIES_MAX:]])
+        heading = await in_background(lambda _: heading_of(copies[-1].path) if headed and copies else None)
     except CannotProve as reason:
         return msgspec.structs.replace(blank, why=reason.why, reason=str(reason)[:2048])
     free, room = room_of(place)
     return msgspec.structs.replace(
         blank, opened=True, copies=seen, copies_total=len(copies), free=free, room=room,
         mount=mount_of(place), used=sum(one.size for one in copies),
+        settings=heading.settings() if heading is not None else {},
     )  # fmt: skip
 
 

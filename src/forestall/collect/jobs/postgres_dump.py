@@ -26,6 +26,7 @@ from forestall.collect.backups.dumps import (
     versions_problem,
 )
 from forestall.collect.backups.files import Found
+from forestall.collect.backups.headings import wrong_database
 from forestall.collect.backups.plain_sql import RowSought, guarded
 from forestall.kernel.backups import Canary, CheckSeen, CopySeen, RepositoryReport, RunReport
 from forestall.kernel.plugins import Setting, Spec
@@ -59,6 +60,11 @@ def plant(command: Sequence[str], *, plan: str, run: str, at_ms: int) -> Canary 
     return canary_row.plant_row("postgres", command, plan=plan, run=run, at_ms=at_ms)
 
 
+def excludes_of(command: Sequence[str]) -> list[str]:
+    """The tables and schemas that a pg_dump leaves out."""
+    return canary_row.left_out("postgres", command)
+
+
 def read_run(code: int, output: str, *, command: Sequence[str], version: str) -> RunRead:
     """pg_dump: 0 done, else an error; a pipe ends with its last command's code, so errors are looked for in
     what was said too."""
@@ -82,15 +88,18 @@ def found(repository: Repository) -> list[Found]:
 
 
 async def look(repository: Repository) -> RepositoryReport:
-    """Each dump by its size; its first and last bytes where these are not packed."""
+    """Each dump by its size and its first and last bytes; of which database the newest is, who made it."""
     least = int(repository.settings["least_bytes"])
 
     def problem(copy: Found) -> str:
-        return files.size_problem(copy, least) or (
+        said = files.size_problem(copy, least) or (
             "" if copy.is_directory else quick_problem(copy.path, "postgres")
         )
+        return said or wrong_database(copy.path, str(repository.settings["database"]))
 
-    return await files.look_files(repository, "postgres_dump", lambda _: found(repository), problem=problem)
+    return await files.look_files(
+        repository, "postgres_dump", lambda _: found(repository), problem=problem, headed=True
+    )
 
 
 async def check(repository: Repository, tell: Progress) -> list[CheckSeen]:

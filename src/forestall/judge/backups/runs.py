@@ -350,21 +350,22 @@ def error_lines(run: RunReport) -> list[str]:
 def _versions_apart(facts: Facts) -> Found | None:
     settings = facts.opened.settings if facts.opened else {}
     server, tool = settings.get("server version", ""), settings.get("dump version", "")
-    if not server or not tool or _major(server) is None or _major(tool) is None or facts.opened is None:
-        return None
-    if (_major(tool) or 0) >= (_major(server) or 0):
+    parts = (
+        2 if facts.plan.tool.startswith("mariadb") else 1
+    )  # 10.6 and 10.11 are further apart than 15.2, 15.9
+    ours, theirs = _numbers(tool)[:parts], _numbers(server)[:parts]
+    if not ours or not theirs or facts.opened is None or ours >= theirs:
         return None
     return Found(
         reason=f"the dump tool is version {tool} and the server {server}: an older tool leaves out "
         f"what it does not know",
         began_ms=facts.opened.at_ms,
-        numbers={"tool_version": float(_major(tool) or 0), "server_version": float(_major(server) or 0)},
+        numbers={"tool_version": float(ours[0]), "server_version": float(theirs[0])},
     )
 
 
-def _major(version: str) -> int | None:
-    found = re.search(r"\d+", version)
-    return int(found[0]) if found else None
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in re.findall(r"\d+", version))
 
 
 def _line_with(pattern: re.Pattern[str], run: RunReport) -> str:
