@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -58,8 +59,9 @@ def running(
     command: Sequence[str], *, port: int, user: str | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon in the foreground that accepts connections on `port`; ended afterwards."""
+    group = pwd.getpwnam(user).pw_gid if user else None
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, user=user, group=user, cwd="/"
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, user=user, group=group, cwd="/"
     )
     try:
         wait_until(lambda: accepts(port), what=command[0], process=process)
@@ -212,3 +214,74 @@ def postgres() -> Iterator[Postgres]:
         command = [str(programs[-1] / "postgres"), "-D", str(data), "-p", str(port), *options]
         with running(command, port=port, user=user) as process:
             yield Postgres(port, "postgres", password, folder, process)
+
+
+@dataclass
+class MariaDb:
+    """A server for everybody who reaches its port, as root without a password."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def words(self) -> list[str]:
+        """How a client's program reaches it."""
+        return ["--no-defaults", "-h", "127.0.0.1", "-P", str(self.port), "-u", "root"]
+
+
+@contextmanager
+def mariadb() -> Iterator[MariaDb]:
+    """MariaDB with a data directory of its own."""
+    assert shutil.which("mariadbd"), "MariaDB is not installed: sh tests/install_daemons.sh"
+    user, port = "nobody" if os.geteuid() == 0 else None, free_port()
+    with tempfile.TemporaryDirectory(prefix="forestall-mariadb-") as name:
+        folder = Path(name)
+        if user:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        data = folder / "data"
+        install = [
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--skip-test-db",
+            "--basedir=/usr",
+        ]
+        subprocess.run(install, check=True, capture_output=True, user=user, cwd="/")
+        command = [
+            *("mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={folder / 's'}"),
+            *("--bind-address=127.0.0.1", f"--port={port}", "--skip-grant-tables", "--skip-name-resolve"),
+            *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--skip-log-bin"),
+            *("--performance-schema=OFF", f"--pid-file={folder / 'pid'}"),
+        ]
+        with running(command, port=port, user=user) as process:
+            yield MariaDb(port, process)
+            process.terminate()
+            process.wait(30)
+
+
+class Renamed:
+    """Between a client and a server: the server's first words name another version, of the same length."""
+
+    def __init__(self, port: int, *, old: bytes, new: bytes) -> None:
+        assert len(old) == len(new)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._to, self._old, self._new = port, old, new
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._to))
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass, args=(one, other, one is server), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket, mended: bool) -> None:
+        with suppress(OSError):
+            while data := one.recv(65_536):
+                other.sendall(data.replace(self._old, self._new) if mended else data)
+            other.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """No more connections."""
+        self._listener.close()

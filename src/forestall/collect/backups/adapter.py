@@ -79,7 +79,8 @@ class Beside:
 
 class RunProgram(Protocol):
     """Runs a program to its end. Output beyond `most` bytes is cut (`out` keeps the beginning, `err` the
-    end), `line` is called with every line of output. `user`: whom it runs as (a database refuses root).
+    end), `line` is called with every line of output; it reads nothing, or `in_from`. `user`: whom it runs as
+    (a database refuses root).
     Raises CannotProve when there is no such program."""
 
     async def __call__(
@@ -91,6 +92,7 @@ class RunProgram(Protocol):
         most: int = ...,
         line: Callable[[bytes], None] | None = None,
         out_to: Path | None = None,
+        in_from: Path | None = None,
         user: str | None = None,
     ) -> Ended: ...
 

@@ -33,7 +33,10 @@ MORE_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sb
 PACKAGES = {
     "borg": "borgbackup",
     "borgmatic": "borgmatic",
+    "mariadb": "mariadb-client",
     "mariadb-check": "mariadb-client",
+    "mariadb-dump": "mariadb-client",
+    "mariadb-install-db": "mariadb-server",
     "mariadbd": "mariadb-server",
     "pg_amcheck": "postgresql",
     "pg_checksums": "postgresql",
@@ -76,12 +79,14 @@ class Programs:
         most: int = OUT_MAX_BYTES,
         line: Callable[[bytes], None] | None = None,
         out_to: Path | None = None,
+        in_from: Path | None = None,
         user: str | None = None,
     ) -> Ended:
         """Raises CannotProve when there is no such program, ValueError for arguments that are none."""
         begun = time.monotonic()
         timed_out = False
-        async with self._started(command, env=env, cwd=cwd, out_to=out_to, user=user) as process:
+        files = {"out_to": out_to, "in_from": in_from}
+        async with self._started(command, env=env, cwd=cwd, user=user, **files) as process:
             out, err = _Head(most, line), _Tail(most, line)
             reading = [asyncio.create_task(_read(process.stderr, err))]
             if out_to is None:
@@ -109,7 +114,7 @@ class Programs:
         user: str | None = None,
     ) -> AsyncIterator[Beside]:
         """A program that runs until the block ends (SIGTERM, then SIGKILL). Raises CannotProve."""
-        async with self._started(command, env=env, cwd=cwd, out_to=None, user=user) as process:
+        async with self._started(command, env=env, cwd=cwd, user=user) as process:
             said = _Tail(OUT_MAX_BYTES, None)
             reading = [asyncio.create_task(_read(pipe, said)) for pipe in (process.stdout, process.stderr)]
             try:
@@ -126,8 +131,9 @@ class Programs:
         *,
         env: Mapping[str, str],
         cwd: Path | None,
-        out_to: Path | None,
         user: str | None,
+        out_to: Path | None = None,
+        in_from: Path | None = None,
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         own = {name: value for name in INHERITED if (value := os.environ.get(name))}
         own["PATH"] = search_path()
@@ -139,10 +145,11 @@ class Programs:
         line = [*_low(as_user), *checked(command, path=own["PATH"])]
         with contextlib.ExitStack() as files:
             out = files.enter_context(out_to.open("wb")) if out_to else asyncio.subprocess.PIPE
+            given = files.enter_context(in_from.open("rb")) if in_from else asyncio.subprocess.DEVNULL
             try:
                 process = await asyncio.create_subprocess_exec(
                     *line,
-                    stdin=asyncio.subprocess.DEVNULL,
+                    stdin=given,
                     stdout=out,
                     stderr=asyncio.subprocess.PIPE,
                     env=own,
