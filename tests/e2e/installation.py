@@ -22,6 +22,7 @@ PORTS = {
     "relp": 2514,
     "traps": 1162,
     "zabbix": 10051,
+    "smtp": 8025,
     "store": 8123,
 }
 COMMAND = (sys.executable, "-c", "from forestall.processes.cli import main; main()")

@@ -25,6 +25,7 @@ class Ports(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     relp: PortOrNone = 2514
     traps: PortOrNone = 1162
     zabbix: PortOrNone = 10051
+    smtp: PortOrNone = 8025
     store: Port = 8123
 
 
@@ -38,7 +39,8 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The server through which mail leaves. `password_file` names a file, so that no secret stands here."""
+    """The server through which mail leaves. `password_file` names a file, so that no secret stands here.
+    `trusted`: the names of our own mail servers, whose Authentication-Results of what comes in count."""
 
     host: str = ""
     port: Port = 25
@@ -46,6 +48,7 @@ class Mail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     user: str = ""
     password_file: str = ""
     sender: str = "forestall@localhost"
+    trusted: list[str] = []
 
 
 class Guard(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -83,6 +86,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     syslog_host: str = "127.0.0.1"
     traps_host: str = "127.0.0.1"
     zabbix_host: str = "127.0.0.1"
+    smtp_host: str = "127.0.0.1"
     traps_users: list[str] = []
     port_offset: Annotated[int, Meta(ge=0, le=50_000)] = 0
     public_url: str = ""

@@ -24,6 +24,7 @@ class DataDir:
         self.quarantine = self.root / "quarantine"
         self.telemetry = self.root / "telemetry"
         self.evidence = self.root / "evidence"
+        self.mail = self.root / "mail"
         self.run = self.root / "run"
         self.agent = self.root / "agent"
 
@@ -37,6 +38,7 @@ class DataDir:
                 self.quarantine,
                 self.telemetry,
                 self.evidence,
+                self.mail,
                 self.run,
                 self.agent,
             ):

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from forestall.collect.receiving.own_certificate import ensure_certificate
+from forestall.estate.tenancy import system_scope
 from forestall.intake.listening import QueueAccept, last_lines
 from forestall.intake.queue import QueueWriter
 from forestall.intake.values import Rejection
@@ -48,6 +49,7 @@ def list_places(config: Config) -> list[Place]:
         ("relp", config.syslog_host, (stream,), "RELP"),
         ("traps", config.traps_host, (datagram,), "SNMP traps"),
         ("zabbix", config.zabbix_host, (stream,), "Zabbix values"),
+        ("smtp", config.smtp_host, (stream,), "mail"),
     )
     return [
         Place(name, host, config.port(name), kinds, title)
@@ -73,20 +75,14 @@ class Listeners:
         self._found = found
         self._clock = clock
         before = last_lines(found.data.queue / "watch", transport="relp")
-        self._all = [
-            _Listener(
-                place,
-                load(HOME)[place.name],
-                QueueAccept(
-                    queue,
-                    clock,
-                    door=place.name,
-                    reject=reject,
-                    durable=before if place.name == "relp" else None,
-                ),
-            )
-            for place in list_places(found.config)
-        ]
+        self._all = []
+        for place in list_places(found.config):
+            if place.name == "smtp":
+                accept: QueueAccept = mail_accept(found, queue, clock, reject)
+            else:
+                durable = before if place.name == "relp" else None
+                accept = QueueAccept(queue, clock, door=place.name, reject=reject, durable=durable)
+            self._all.append(_Listener(place, load(HOME)[place.name], accept))
 
     @property
     def settled(self) -> bool:
@@ -118,14 +114,16 @@ class Listeners:
     def _settings(self, place: Place) -> Mapping[str, object]:
         """What the listener is given. Raises Trouble."""
         given: dict[str, object] = {"host": place.host, "port": place.port}
-        if place.name == "syslog_tls":
+        if place.name in ("syslog_tls", "smtp"):
             tls = self._found.config.tls
             certificate, key = tls.certificate, tls.key
             if not certificate:
                 paths = ensure_certificate(self._found.data.root / "tls", now=self._clock.now())
                 certificate, key = map(str, paths)
-            given |= {"certificate": certificate, "key": key or certificate, "client_ca": tls.client_ca}
-        elif place.name == "traps":
+            given |= {"certificate": certificate, "key": key or certificate}
+        if place.name == "syslog_tls":
+            given["client_ca"] = self._found.config.tls.client_ca
+        if place.name == "traps":
             given["users"] = list(self._found.config.traps_users)
         return given
 
@@ -161,3 +159,21 @@ class Listeners:
                 Sample(now_ms, f"forestall.listener_{what}", name, value) for what, value in values.items()
             ]
         return found
+
+
+def mail_accept(
+    found: Installation, queue: QueueWriter, clock: Clock, reject: Callable[[Rejection], None]
+) -> QueueAccept:
+    """What the listener for mail hands over to."""
+    from django.db import close_old_connections
+
+    from forestall.mail.accepting import MailAccept
+    from forestall.mail.queries import our_addresses
+    from forestall.mail.spool import Spool
+
+    def addresses() -> frozenset[str]:
+        close_old_connections()
+        return our_addresses(system_scope("mail"))
+
+    spool = Spool(found.data.mail, reserve_bytes=found.config.limits.disk_reserve_bytes)
+    return MailAccept(spool, addresses, queue, clock, door="smtp", reject=reject)

@@ -61,6 +61,18 @@ class Records:
     numbers: Sequence[PushedNumber] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedMail:
+    """A mail as it came: `sender` and `recipients` are those of the envelope, `data` the whole message."""
+
+    peer: str
+    helo: str
+    received_at_ms: int
+    sender: str
+    recipients: tuple[str, ...]
+    data: bytes
+
+
 class CannotTake(Exception):
     """There is no room for more now. Stop reading, and hand the same over again later."""
 
@@ -92,4 +104,16 @@ class Accept(Protocol):
 
     def ready(self, port: int) -> None:
         """The listener listens, on this port."""
+        ...
+
+
+class AcceptMail(Accept, Protocol):
+    """Where the listener for mail hands over."""
+
+    async def knows(self, address: str) -> bool:
+        """Whether mail to this address is for us; what stands behind a `+` in it does not matter."""
+        ...
+
+    async def take(self, mail: ReceivedMail) -> str:
+        """Return its name when it is durable. Raises CannotTake."""
         ...
