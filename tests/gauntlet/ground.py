@@ -6,10 +6,14 @@ Only days are played: the tools are told the time of their copy, and reports of 
 """
 
 import asyncio
+import atexit
+import copy
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,15 +51,15 @@ class Ground:
     def order(self) -> dict[str, Any]:
         return {"sources": [str(one) for one in self.sources]}
 
-    def good_nights(self, count: int = NIGHTS) -> None:
-        """So many nights as they should be, the last one last night."""
+    def good_nights(self, count: int = NIGHTS, *, looks: int = LOOKS) -> None:
+        """So many nights as they should be, the last one last night; the last `looks` were looked at."""
         for left in range(count, 0, -1):
             self.day = left
             name = f"made {left}.txt"
             (self.site.source / "folder1" / name).write_bytes(os.urandom(700 + 13 * left))
             code, run = self.night()
             assert code == 0 and run.said == "success", run
-            if left <= LOOKS:
+            if left <= looks:
                 asyncio.run(self.look())
         self.day = 0
 
@@ -135,6 +139,34 @@ class Ground:
     def found(self, **more: Any) -> dict[str, str]:
         """Rule → reason of everything that is wrong and is told."""
         return {one.rule: one.reason for one in self.verdict(**more).disagreements if one.tells}
+
+
+def settled(tool: ModuleType, *, keep: Keep | None = None) -> Ground:
+    """A plan with its good nights behind it, of which one is made and every test has the same again: files,
+    repository and reports as they were. It lies where the last one did, so a test has one at a time."""
+    made, kept = _made(tool)
+    home = made.site.home
+    shutil.rmtree(home)
+    shutil.copytree(kept, home, symlinks=True)
+    ground = copy.copy(made)
+    ground.site = copy.copy(made.site)
+    ground.site.reports, ground.keep = [], keep
+    ground.runs, ground.looks, ground.proofs = [*made.runs], [*made.looks], []
+    ground.sources = [*made.sources]
+    return ground
+
+
+@cache
+def _made(tool: ModuleType) -> tuple[Ground, Path]:
+    """The one, and where it is kept."""
+    folder = Path(tempfile.mkdtemp(prefix="forestall-gauntlet-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o711)
+    (folder / "home").mkdir()
+    ground = Ground(folder / "home", tool)
+    ground.good_nights()
+    shutil.copytree(folder / "home", folder / "kept", symlinks=True)
+    return ground, folder / "kept"
 
 
 def earlier(report: Any, days: float) -> Any:

@@ -1,6 +1,7 @@
 """Each silent death of a backup, made with real tools and taken through the product: found within one cycle,
 the cause named in words. Nights as they should be give no finding."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -8,43 +9,34 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from msgspec.structs import replace
 
 from contract.backup_site import flip, wall_ms
 from forestall.collect.jobs import borg, restic
 from forestall.judge.backups import Cadence, Keep
-from gauntlet.ground import DAY_MS, Ground, earlier, empty
+from gauntlet.ground import DAY_MS, Ground, earlier, empty, settled
 
 BOTH = pytest.mark.parametrize("tool", [restic, borg], ids=["restic", "borg"])
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
-    made = Ground(tmp_path, restic)
-    made.good_nights()
-    return made
+async def ground() -> Ground:
+    return await ready(restic)
 
 
-def ground_of(tmp_path: Path, tool: ModuleType, **more: object) -> Ground:
-    made = Ground(tmp_path, tool, **more)  # type: ignore[arg-type]
-    made.good_nights()
-    return made
+async def ready(tool: ModuleType, *, keep: Keep | None = None) -> Ground:
+    """With the good nights behind it. The agent's looks have an event loop of their own."""
+    return await asyncio.to_thread(settled, tool, keep=keep)
 
 
 @BOTH
-async def test_good_nights_give_no_finding(tmp_path: Path, tool: ModuleType) -> None:
-    ground = Ground(tmp_path, tool)
-    await in_thread(ground, 7)
+async def test_good_nights_give_no_finding(tool: ModuleType) -> None:
+    ground = await ready(tool)
     ground.night()
     await ground.look()
     assert (await ground.prove("drill")).ok
     assert ground.found() == {}
     assert ground.verdict(cadences=[Cadence(level=4, every_ms=7 * DAY_MS)]).ladder.highest == 4
-
-
-async def in_thread(ground: Ground, nights: int) -> None:
-    import asyncio
-
-    await asyncio.to_thread(ground.good_nights, nights)
 
 
 @BOTH
@@ -54,7 +46,7 @@ def test_01_one_of_two_sources_is_missing(tmp_path: Path, tool: ModuleType) -> N
     other.mkdir()
     (other / "inbox").write_bytes(os.urandom(9_000))
     ground.sources.append(other)
-    ground.good_nights()
+    ground.good_nights(4, looks=0)
     (other / "inbox").unlink()
     other.rmdir()
     ground.night()
@@ -78,9 +70,8 @@ def test_02_the_volume_is_not_mounted(tmp_path: Path) -> None:
     assert "not mounted" in said and "tmpfs" in said and "success" in said
 
 
-async def test_03_empty_runs_push_the_good_copies_out(tmp_path: Path) -> None:
-    ground = Ground(tmp_path, restic, keep=Keep(last=3))
-    await in_thread(ground, 5)
+async def test_03_empty_runs_push_the_good_copies_out() -> None:
+    ground = await ready(restic, keep=Keep(last=3))
     empty(ground.site.source)
     ground.night()
     await ground.look()
@@ -110,9 +101,8 @@ async def test_04_a_file_is_torn_while_it_is_written(ground: Ground) -> None:
 
 
 @BOTH
-async def test_05_one_bit_of_the_repository_flips(tmp_path: Path, tool: ModuleType) -> None:
-    ground = Ground(tmp_path, tool)
-    await in_thread(ground, 4)
+async def test_05_one_bit_of_the_repository_flips(tool: ModuleType) -> None:
+    ground = await ready(tool)
     ground.night()
     data = max(
         (ground.site.repository / "data").rglob("*"), key=lambda one: one.stat().st_size * one.is_file()
@@ -136,8 +126,6 @@ async def test_06_a_lock_was_left(ground: Ground) -> None:
     ground.night()
     seen = await ground.look()
     assert len(seen.locks) == 1
-    from msgspec.structs import replace
-
     # two days go by with it: the look is as it was, only the lock is older
     ground.looks[-1] = replace(
         ground.looks[-1], locks=[replace(one, at_ms=one.at_ms - 2 * DAY_MS) for one in seen.locks]
@@ -152,8 +140,8 @@ async def test_07_a_snapshot_is_dated_in_the_future(ground: Ground) -> None:
 
 
 @BOTH
-def test_10_the_source_was_encrypted(tmp_path: Path, tool: ModuleType) -> None:
-    ground = ground_of(tmp_path, tool)
+async def test_10_the_source_was_encrypted(tool: ModuleType) -> None:
+    ground = await ready(tool)
     for path in [one for one in ground.site.source.rglob("*") if one.is_file() and not one.is_symlink()]:
         if ".forestall-canary" in str(path):
             continue
@@ -165,7 +153,7 @@ def test_10_the_source_was_encrypted(tmp_path: Path, tool: ModuleType) -> None:
     assert "ransomware" in said["backup-encrypted"] and "18 files" in said["backup-encrypted"]
 
 
-def test_11_the_repository_is_full(ground: Ground) -> None:
+async def test_11_the_repository_is_full(ground: Ground) -> None:
     place = ground.site.repository
     kept = ground.site.home / "kept"
     place.rename(kept)
@@ -176,9 +164,7 @@ def test_11_the_repository_is_full(ground: Ground) -> None:
         (ground.site.source / "big").write_bytes(os.urandom(3 << 20))
         code, run = ground.night(command=["timeout", "-s", "KILL", "6", *ground.site.command()])
         assert code != 0 and run.said == "failed"
-        import asyncio
-
-        asyncio.run(ground.look())
+        await ground.look()
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
     said = ground.found()
@@ -186,23 +172,20 @@ def test_11_the_repository_is_full(ground: Ground) -> None:
     assert "space" in " ".join(said.values()) or "full" in " ".join(said.values()), said
 
 
-def test_12_a_file_cannot_be_read(tmp_path: Path) -> None:
-    ground = ground_of(tmp_path, restic)
+def test_12_a_file_cannot_be_read(ground: Ground) -> None:
     secret = ground.site.source / "folder0" / "file 0.bin"
     secret.chmod(0o600)
-    for one in (tmp_path, *tmp_path.parents):
-        if one != Path("/") and one.stat().st_mode & 0o005 != 0o005 and str(one).startswith("/tmp"):
-            one.chmod(one.stat().st_mode | 0o055)
-    subprocess.run(["chown", "-R", "65534", str(ground.site.repository), str(tmp_path / "cache")], check=True)
+    theirs = [str(ground.site.repository), str(ground.site.home / "cache")]
+    subprocess.run(["chown", "-R", "65534", *theirs], check=True)
     nobody = ["setpriv", "--reuid=65534", "--clear-groups"]
     code, run = ground.night(command=[*nobody, *ground.site.command()])
     assert code == 3 and run.said == "warning"
     assert "file 0.bin" in ground.found()["backup-warning"]
 
 
-def test_13_all_sources_are_missing_and_borg_saves_an_empty_archive(tmp_path: Path) -> None:
-    ground = ground_of(tmp_path, borg)
-    ground.site.source.rename(tmp_path / "elsewhere")
+async def test_13_all_sources_are_missing_and_borg_saves_an_empty_archive() -> None:
+    ground = await ready(borg)
+    ground.site.source.rename(ground.site.home / "elsewhere")
     code, run = ground.night()
     assert code == 1 and run.said == "warning"
     said = ground.found()
@@ -225,9 +208,9 @@ def test_15_the_timer_is_gone(ground: Ground) -> None:
 
 
 @BOTH
-def test_17_the_source_was_renamed(tmp_path: Path, tool: ModuleType) -> None:
-    ground = ground_of(tmp_path, tool)
-    other = ground.site.source.rename(tmp_path / "renamed")
+async def test_17_the_source_was_renamed(tool: ModuleType) -> None:
+    ground = await ready(tool)
+    other = ground.site.source.rename(ground.site.home / "renamed")
     ground.night(other)
     said = ground.found()
     assert {"backup-source-missing", "backup-source-changed"} & said.keys(), said
@@ -235,8 +218,8 @@ def test_17_the_source_was_renamed(tmp_path: Path, tool: ModuleType) -> None:
 
 
 @BOTH
-def test_18_exclusions_have_grown(tmp_path: Path, tool: ModuleType) -> None:
-    ground = ground_of(tmp_path, tool)
+async def test_18_exclusions_have_grown(tool: ModuleType) -> None:
+    ground = await ready(tool)
     ground.night(more=["--exclude", "*.bin"])
     said = ground.found()
     assert "*.bin" in said["backup-excludes-grown"], said
