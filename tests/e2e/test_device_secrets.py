@@ -1,8 +1,10 @@
 """A thousand secrets of devices through a whole installation: none is in anything that it keeps or says.
 
 Recorded devices behind real SSH servers, each with fresh secrets in its configuration and a password of its
-own, are captured by the installation's agent. Looked through are the database's bytes, the texts of all
-versions (they are compressed in it), the journal, sealed evidence, a backup, and what all processes printed.
+own, are captured by the installation's agent; the same secrets stand in log lines that devices send by syslog
+and programs push over HTTP. Looked through are the database's bytes, the texts of all versions (they are
+compressed in it), the journal, sealed evidence, every line that the store gives back (as it shows them and
+as it was received), what was refused, a backup, and what all processes printed.
 """
 
 import asyncio
@@ -12,8 +14,11 @@ import socket
 import string
 import tarfile
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import asyncssh
@@ -23,8 +28,9 @@ import zstandard
 from contract.device_player import USER, Recording, playing, recorded, recording
 from e2e.installation import Installation, installed, poll
 
-CLIENT = "Fairway Motors"
 COPIES = 6
+pytestmark = pytest.mark.e2e
+
 SECRETS_LEAST = 1_000
 CAPTURED_S = 90.0
 
@@ -117,13 +123,20 @@ def test_none_of_a_thousand_secrets_is_kept_or_said(up: Installation, tmp_path: 
         command = next(iter(first.given["answers"]))
         first.given["answers"][command] += "vlan 4000\nend\n"
         change(up, seeder.fresh())
+        sent = say_all(up, seeder.made)
+        poll(lambda: len(stored(up)) >= sent, within_s=60, what="each line in the store")
         poll(lambda: count(up, "notices") >= 1, within_s=30, what="the line that names who")
         poll(lambda: count(up, "changes") >= 1, within_s=60, what="the change")
         poll(lambda: count(up, "evidence") >= 1, within_s=60, what="its evidence")
         said = everything_said(up)
+        lines = stored(up)
+        shown = up.cli("logs", "snmp-server", "--since", "1h")
         backup = tmp_path / "kept.tar.zst"
         up.cli("backup", str(backup), "--telemetry", "none")
     look_through(seeder.made, "what the tables and evidence say", said.encode())
+    assert any("‹secret " in line for line in lines) and "‹secret " in shown
+    look_through(seeder.made, "what the store gives back", "\n".join(lines).encode())
+    look_through(seeder.made, "what the shell shows", shown.encode())
     look_through(seeder.made, "what processes printed", up.output.read_bytes())
     for path in sorted(up.data.glob("forestall.db*")):
         look_through(seeder.made, path.name, path.read_bytes())
@@ -135,8 +148,76 @@ def test_none_of_a_thousand_secrets_is_kept_or_said(up: Installation, tmp_path: 
     ) as tar:
         for member in tar:
             file = tar.extractfile(member)
-            if file is not None and not member.name.startswith("queue"):  # the queue is judged below
+            if file is not None and not member.name.startswith("queue"):  # what is in it: 0015
                 look_through(seeder.made, f"{member.name} of the backup", unpacked(file.read()))
+
+
+SAID = (
+    "%PARSER-5-CFGLOG_LOGGEDCMD: User:ana  logged command:snmp-server community {} RO",
+    "%ASA-5-111010: User 'ana', running 'CLI' from IP 10.0.0.5, executed 'username b password {}'",
+    "%PARSER-5-CFGLOG_LOGGEDCMD: User:ana  logged command:username x secret 5 {}",
+    "%PARSER-5-CFGLOG_LOGGEDCMD: User:ana  logged command:tacacs-server host 10.0.0.1 key 7 {}",
+    "cli: snmp-server user ops grp v3 auth sha {} priv aes 128 x",
+    'fw: cfgpath="system.admin" cfgattr="password[{}]" msg="Edit system.admin x"',
+    "web: GET /items?id=7&token={} HTTP/1.1",
+    'app: {{"user": "ana", "password": "{}"}}',
+)
+
+
+def say_all(up: Installation, secrets: list[str]) -> int:
+    """Each secret in a line, by turns in one of SAID: half by syslog over TCP, half pushed as JSON, where
+    a field says it again; how many lines that were. What nobody can read is refused, with a secret in it."""
+    token = up.desk.ask(
+        """
+        from forestall.estate.access import make_person, make_token
+        from forestall.estate.models import Asset
+        from forestall.estate.values import Role
+        kim = make_person(name="Kim", email="kim@example.org", role=Role.OWNER, actor="test",
+                          password="correct horse battery staple", all_clients=True)
+        one = Asset.objects.get(name="d0")
+        return make_token(kim, name="push", may=["intake"], client=one.client_id, asset=one.pk)[1]
+        """
+    )
+    said = [SAID[place % len(SAID)].format(secret) for place, secret in enumerate(secrets)]
+    with socket.create_connection(("127.0.0.1", up.port("syslog"))) as line:
+        for text in said[::2]:
+            line.sendall(f"<189>{time.strftime('%b %e %H:%M:%S', time.gmtime())} d0 {text}\n".encode())
+    pairs = list(zip(said, secrets, strict=True))[1::2]
+    rows = [{"_msg": text, "api_key": secret, "host": "d0"} for text, secret in pairs]
+    for body in ("\n".join(map(json.dumps, rows)), f'{{"password": "{secrets[0]}", broken'):
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/stream+json"}
+        request = urllib.request.Request(f"{up.url}/insert/jsonline", body.encode(), headers)
+        with suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=30).close()
+    return len(said)
+
+
+def stored(up: Installation) -> list[str]:
+    """Every line that the store has of d0, as a search shows it and as it was received, with its fields."""
+    found: list[str] = up.desk.ask(
+        f"""
+        import time
+        from forestall.estate.models import Asset
+        from forestall.kernel.ids import to_number
+        from forestall.telemetry.client import Store, StoreUnavailable
+        from forestall.telemetry.scope import EVERY
+        from forestall.telemetry.search import search_logs
+        store = Store("127.0.0.1", {up.port("store")}, password=found.data.key("store").hex())
+        now_ms = int(time.time() * 1000)
+        lines, before, asset = [], None, to_number(Asset.objects.get(name="d0").pk)
+        try:
+            while True:
+                page = search_logs(store, "", clients=EVERY, from_ms=now_ms - 400 * 86_400_000,
+                                   to_ms=now_ms + 600_000, limit=1000, asset=asset, before=before)
+                lines += [f"{{one.source}}: {{one.message}} {{one.raw}} {{one.attrs}}" for one in page.lines]
+                before = page.next
+                if before is None:
+                    return lines
+        except StoreUnavailable:
+            return []
+        """
+    )
+    return found
 
 
 def look_through(secrets: list[str], what: str, data: bytes) -> None:

@@ -102,6 +102,9 @@ _SPACED = (
 _CONFIGURATION = tuple(map(re.compile, (*_BLOCKS, *_LINES, *_ANYWHERE, *_SPACED)))
 _LOG_NAMED = rf"(?i)(?P<before>(?:^|[\s{{,;(\"'?&])[\"']?{NAME}[\"']?=)(?P<value>{QUOTED}|[^\s\"',;&)]+)"
 _LOG = tuple(map(re.compile, (*_BLOCKS[:1], _LINES[0], *_ANYWHERE[:3], _LOG_NAMED, *_ANYWHERE[5:])))
+_LOG_JSON = re.compile(  # "name": "value", also inside a text of JSON
+    rf"(?i)(?P<before>[\"']{NAME}\\?[\"'][ ]?:[ ]?(?:\\[\"'])?)(?P<value>{QUOTED}|[^\s\"',;}}\[{{\\]+)"
+)
 _LOG_HINT = re.compile(
     r"://|[Bb]earer|[Bb]asic |BEARER|uthorization|UTHORIZATION|PRIVATE KEY|AKIA|ASIA|AIza|SG\.|eyJ|gh[pousr]_"
     r"|github_pat|xox|xapp|glpat|npm_|k_live|dop_v1|bot\d|slack\.com|\$\w+\$|\{[SCPM]\w+\}|\*[0-9A-F]{40}| -u"
@@ -135,6 +138,8 @@ class Masker:
 
     def mask_line(self, text: str) -> str:
         """A log line without secrets that are plain to see; prose is left as it is."""
+        if '":' in text or "':" in text or '" :' in text:
+            text = _LOG_JSON.sub(self._replace, text)
         if not _LOG_HINT.search(text):
             return text
         for pattern in _LOG:

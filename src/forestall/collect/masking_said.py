@@ -103,7 +103,7 @@ WORDS = (
 # RE2, without regard to case: which of the lines with a word are worth reading one by one.
 SUSPECT = "|".join(
     (
-        rf"(?:{WORDS_OF_NAMES}|\bpass|_pass)[\w.-]*[\"']?\s?(?:=>|:=|[:=])\s?[^\s]",
+        rf"(?:{WORDS_OF_NAMES}|\bpass|_pass)[\w.-]*\\?[\"']?\s?(?:=>|:=|[:=])\s?[^\s]",
         rf"(?:{WORDS_OF_NAMES}|\bpass|_pass)[\w.-]*[\"']?[,\[]",
         r"(?:/|--?)[\w.-]*pass[\w.-]*[:=]",
         r"(?:bearer|basic) +\S{8}",

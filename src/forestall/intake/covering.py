@@ -22,7 +22,7 @@ from forestall.intake.decoded import Decoded
 from forestall.intake.holding import holding, prepare
 from forestall.kernel.columns import I64, LogColumns
 
-TELLING = re.compile(NAME, re.IGNORECASE)
+TELLING = re.compile(NAME + r"\Z", re.IGNORECASE)
 
 
 class Covering:
@@ -87,8 +87,8 @@ class Covering:
                 return [self._told(name, inner) for inner in value]
             case bool() | None:
                 return value
-            case str() | int() | float() if TELLING.fullmatch(name):
-                alone = f"{name} = {value}".replace("\n", " ")
+            case str() | int() | float() if TELLING.search(name):
+                alone = f"secret = {value}".replace("\n", " ")
                 return value if self._masker.mask(alone) == alone else self._masker.mark(str(value))
             case str():
                 return self._text(value)

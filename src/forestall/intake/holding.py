@@ -67,8 +67,8 @@ def holding(column: pa.Array, words: Words) -> Flags:
         held = holding(column.dictionary, words)
         if not held.any():
             return np.zeros(len(column), np.bool_)
-        codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        return np.asarray(held[codes], np.bool_)
+        codes = column.indices.fill_null(len(held)).to_numpy(zero_copy_only=False)
+        return np.asarray(np.append(held, False)[codes], np.bool_)
     if column.type != pa.string():
         column = column.cast(pa.string())
     _, offsets, data = column.buffers()

@@ -75,6 +75,8 @@ BAD = [
     (IOS, "interface", "username x privilege 15 password 7 y\ninterface", "user-password-weak", "read back"),
     (IOS, "interface", "ip http server\ninterface", "http-server-plain", 'line 4 "ip http server"'),
     (IOS, "RO 10", "RW", "snmp-writable", "an SNMP community may write"),
+    (IOS, "77aa01›", "77aa01 default›", "secret-well-known",
+     'is one that vendors ship: line 8 "snmp-server community ‹secret 77aa01 default› RO 10"'),
     (IOS, "ntp server", "ntq server", "ntp-set", "no time server is set"),
     (IOS, "logging host", "logging buffered", "logs-sent-away", "log lines stay on the device"),
     (ASA, "tcp any host 10.0.0.5 eq 443", "ip any any", "asa-any-to-any", "lets everything through: line 2"),

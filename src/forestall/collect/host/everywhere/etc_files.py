@@ -33,6 +33,7 @@ FILES = (
         ("etc/apache2/apache2.conf", "etc/apache2/sites-enabled/*", "etc/httpd/conf/*.conf"),
     ),
     ("logrotate", "logrotate", ("etc/logrotate.conf", "etc/logrotate.d/*")),
+    ("snmpd", "snmpd", ("etc/snmp/snmpd.conf", "etc/snmp/snmpd.conf.d/*.conf")),
     ("pam", "PAM", ("etc/pam.d/*",)),
 )
 FILES_MAX = 512
