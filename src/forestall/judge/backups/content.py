@@ -25,6 +25,7 @@ from forestall.kernel.words import say_bytes, say_number, say_share
 Settings = Mapping[str, float]
 FILES_LEAST = 5  # a fall by fewer files, or by fewer bytes, is none
 BYTES_LEAST = 64_000
+SMALL_BYTES, GONE_PART = 4_096, 0.1
 NEW_PART = 0.9
 CANARY_FILES = 2
 CANARY_BYTES = 100_000
@@ -158,9 +159,14 @@ def shrunk(facts: Facts, settings: Settings) -> Found | None:
         if not known or known[-1] is not made[-1]:
             continue
         fall = fallen(values, share, known=facts.usual.get(name)) or _first_fall(known, values, share)
-        if fall is not None and fall.usual - fall.now >= least:
+        if fall is not None and (fall.usual - fall.now >= least or _nearly_all(fall, name)):
             return _shrunk(facts, known, fall, name=name)
     return None
+
+
+def _nearly_all(fall: Fall, name: str) -> bool:
+    """Whether of a small source nearly everything is gone."""
+    return name == "size" and fall.usual >= SMALL_BYTES and fall.now <= GONE_PART * fall.usual
 
 
 def _series(made: Sequence[RunReport], name: str) -> tuple[list[RunReport], list[float]]:

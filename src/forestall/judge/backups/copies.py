@@ -219,16 +219,23 @@ def _anew(old: RepositoryReport, look: RepositoryReport) -> bool:
     return bool(one and other) and one != other
 
 
+TAKEN_OVER_LEAST = 5
+
+
 def other_host(facts: Facts, _: Settings) -> Found | None:
     """The newest copies come from another machine than all before."""
-    named = [one for one in facts.copies if one.host and one.at_ms >= facts.plan.accepted_ms]
+    named = [one for one in facts.everybodys if one.host and one.at_ms >= facts.plan.accepted_ms]
     if len(named) < 6:
         return None
     newest = named[-1]
     base = named[-31:-1]
     same = [one for one in base if one.host == newest.host]
     usual = max({one.host for one in base}, key=lambda host: sum(one.host == host for one in base))
-    if usual == newest.host or len(same) > 2:
+    first = next(place for place, one in enumerate(named) if one.host == newest.host)
+    took_over = first >= TAKEN_OVER_LEAST and all(one.host == newest.host for one in named[first:])
+    if took_over:  # until a person says that it is meant so
+        usual, same = named[first - 1].host, named[first:-1]
+    elif usual == newest.host or len(same) > 2:
         return None
     return Found(
         reason=f"{say_copy(facts.plan.tool, newest)} was made on {newest.host}, those before on "

@@ -17,6 +17,7 @@ from forestall.judge.backups.putting import (
     filled_from,
     put_together,
     without_neighbours,
+    without_other_machines,
 )
 from forestall.judge.backups.values import HOUR_MS, JudgedPlan, PlanHistory
 from forestall.kernel.backups import COPIES_MAX, RepositoryReport, RunReport
@@ -47,7 +48,8 @@ class Found:
 
 class Facts:
     """Everything that checks ask about. `runs` ended since a person last accepted what is normal; `ended` are
-    all; `waits` collects when a check may come to another answer although nothing new is seen."""
+    all; `copies` are the plan's own, `everybodys` with those of other machines; `waits` collects when a check
+    may come to another answer although nothing new is seen."""
 
     def __init__(
         self, plan: JudgedPlan, history: PlanHistory, *, now_ms: int, usual: Mapping[str, float] | None = None
@@ -63,7 +65,8 @@ class Facts:
         self.opened = next((one for one in reversed(history.looks) if one.opened), None)
         copies = sorted(self.opened.copies, key=lambda c: c.at_ms) if self.opened else []
         self.whole = self.opened is not None and len(copies) >= min(self.opened.copies_total, COPIES_MAX)
-        self.copies, runs = without_neighbours(copies, history.runs, plan.sources)
+        self.everybodys, runs = without_neighbours(copies, history.runs, plan.sources)
+        self.copies, runs = without_other_machines(self.everybodys, runs)
         self.index = CopyIndex(self.copies)
         merged = put_together(runs)
         self.ended = filled_from(ended_of(merged, now_ms), self.index)

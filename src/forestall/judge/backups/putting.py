@@ -161,5 +161,24 @@ def without_neighbours(
     return own, [one for one in runs if one.by != "repository" or index.find(one.copy) is not None]
 
 
+def without_other_machines(
+    copies: list[CopySeen], runs: Sequence[RunReport]
+) -> tuple[list[CopySeen], Sequence[RunReport]]:
+    """The same without copies that other machines made, where the jobs tell which machine is the plan's: they
+    save the same paths (`/etc`) of something else, and must not stand for a job that is gone."""
+    if len({one.host for one in copies}) < 2:
+        return copies, runs
+    index = CopyIndex(copies)
+    told = [index.find(one.copy) for one in runs if one.copy and one.by == "job"]
+    ours = {one.host for one in told if one is not None and one.host}
+    if not ours:
+        return copies, runs
+    own = [one for one in copies if not one.host or one.host in ours]
+    if len(own) == len(copies):
+        return copies, runs
+    index = CopyIndex(own)
+    return own, [one for one in runs if one.by != "repository" or index.find(one.copy) is not None]
+
+
 def _is_of(copy: CopySeen, sources: Sequence[str]) -> bool:
     return any(covers(path, one) or covers(one, path) for path in copy.paths for one in sources)

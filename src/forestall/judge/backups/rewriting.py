@@ -21,6 +21,7 @@ EVENTS_BACK = 60  # runs that are searched
 BASE = 40  # runs before, that say what is usual
 RANDOM = 7.5  # bits per byte: compressed or encrypted
 PLAINER = 0.5  # by how much less the usual entropy must be, for a rise to say something
+BLANK = 0.1  # bits per byte: one byte over and over
 LEAST = 0.05  # of the files; less is everyday work
 UNUSUAL_TIMES = 3.0
 UNUSUAL_MORE = 0.02
@@ -75,6 +76,34 @@ def rewritten(facts: Facts, settings: Settings) -> Found | None:
     for one in _rewritings(facts):
         if one.unusual and not one.noise and one.added >= share and one.changed >= share:
             return _say(facts, one, "nearly everything at the source was rewritten at once")
+    return _blanked(facts, share)
+
+
+def _blanked(facts: Facts, share: float) -> Found | None:
+    """Most files were changed at once, and what they hold now is one byte over and over: a wiper, or a disk
+    that gives nothing back. It packs to nothing, so nothing shows in what was added."""
+    made = facts.made
+    for place in range(len(made) - 1, max(0, len(made) - EVENTS_BACK), -1):
+        run, before = made[place], made[place - 1]
+        if run.entropy is None or run.entropy > BLANK or not before.files or not run.added:
+            continue
+        changed = changed_share(run, before)
+        base = made[max(0, place - BASE) : place]
+        usual = _high([changed_share(one, old) for old, one in pairwise(base) if old.files] or [0.0])
+        if changed < share or changed <= _beyond(usual):
+            continue
+        return Found(
+            reason=f"nearly everything at the source was blanked at once: in the run of "
+            f"{say_time(end_of(run))} {say_share(min(1.0, changed))} of the files changed (usually at most "
+            f"{say_share(usual)}), and what was changed is one byte over and over ({run.entropy:.1f} bits a "
+            "byte)",
+            began_ms=end_of(run),
+            run=run.run,
+            copy=run.copy,
+            since_run_ms=end_of(run),
+            numbers={"changed_ratio": changed, "usual_ratio": usual, "entropy": run.entropy},
+            evidence=[say_run(one) for one in made[max(0, place - 2) : place + 1]],
+        )
     return None
 
 

@@ -278,6 +278,8 @@ def _empty(
     few = usual is not None and entries < HALF * usual
     held = "is empty" if not entries else f"holds {'only ' if few else ''}{say_files(entries)}"
     reason = f"the source {seen.path} {held}{before}{_what_the_job_says(facts)}"
+    if seen.problem:
+        reason += f"; {short(seen.problem)}"
     old = next((one for other, one, _ in reversed(past) if end_of(other) < since), None)
     if old is not None and (old.mount != seen.mount or old.is_mount != seen.is_mount):
         reason += (
