@@ -74,6 +74,10 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
             last_seen_at=now, version="0.1.0", platform="Linux 6.1",
         )  # fmt: skip
         add_probe(EVERYTHING, asset=firewall, kind="tcp", target="10.4.0.1:22", collector=collector.pk)
+        polled = add_probe(
+            EVERYTHING, asset=firewall, kind="snmp", target="10.4.0.1", collector=collector.pk,
+            settings={"leave_out": ["Vlan*"]},
+        )  # fmt: skip
         beat = add_heartbeat(EVERYTHING, asset=server, name="nightly backup")
         note_ping(beat.pk, Heard(kind="fail", at=now - timedelta(hours=3), peer="10.4.0.9", status=2,
                                  agent="curl/8", body=b"disk full"))  # fmt: skip
@@ -87,10 +91,11 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
                 "heartbeat": beat.pk,
                 "credential": credential.pk,
                 "collector": collector.pk,
+                "probe": polled.pk,
             }
         if name == names[1]:
             found.foreign |= {"client": client.pk, "site": site.pk, "asset": server.pk, "heartbeat": beat.pk}
-            found.foreign |= {"credential": credential.pk, "collector": collector.pk}
+            found.foreign |= {"credential": credential.pk, "collector": collector.pk, "probe": polled.pk}
     create_channel(
         EVERYTHING, notifier="webhook", title="On call",
         given={"url": "http://127.0.0.1:9/", "secret": "shared", "allow_private": True}, now=now,

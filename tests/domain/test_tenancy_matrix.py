@@ -38,7 +38,7 @@ PERSONAL = {"/people/tokens/<token>/revoke": "one's own tokens"}
 # Parts of console addresses that are no identifiers → what they can be.
 WORDS = {
     "client-add": {"what": ("site", "contact", "asset")},
-    "asset-change": {"what": ("archive", "probe", "probe-remove")},
+    "asset-change": {"what": ("archive", "probe-remove")},
     "stranger-change": {"what": ("assign", "make", "ignore", "heed")},
     "credential-change": {"what": ("rename", "replace", "remove")},
     "site-change": {"what": ("ranges", "on", "off", "now")},

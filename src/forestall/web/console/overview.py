@@ -303,7 +303,6 @@ def asset_page(request: Asked, asset: str) -> HttpResponse:
             "versions": configs.latest_versions(scope, asset=row.pk),
             "refusals": configs.list_refusals(scope, asset=row.pk),
             "probes": queries.list_probes(scope, asset=row.pk),
-            "probe_kinds": list(load(PROBES)),
             **_captures(scope, row),
             "collectors": queries.list_collectors(scope, client=row.client_id),
             "plans": plans_of_asset(scope, row.pk),
@@ -325,7 +324,6 @@ def _captures(scope: Scope, asset: Asset) -> dict[str, Any]:
     return {
         "captures": [probe for probe in probes if probe.kind == captures.KIND],
         "credentials": [one for one in here if one.kind in load(PROBES)[captures.KIND].SPEC.credentials],
-        "all_credentials": here,
         "recipes": recipe_names(),
     }
 
@@ -365,28 +363,13 @@ def series(request: Asked, asset: str) -> HttpResponse:
 
 @needs("estate:write")
 def asset_change(request: Asked, asset: str, what: str) -> HttpResponse:
-    """Archive an asset; add or remove a probe."""
+    """Archive an asset; remove a probe."""
     given, scope = request.POST, request.scope
     row = seen_or_404(lambda: queries.find_asset(scope, asset))
     match what:
         case "archive":
             attempt(request, lambda: actions.archive_asset(scope, row), f"{row.name} is no longer watched.")
             return redirect("assets")
-        case "probe":
-            kind = given.get("kind", "")
-            plugin = seen_or_404(lambda: load(PROBES).get(kind))
-            every = given.get("interval_s", "60")
-            attempt(
-                request,
-                lambda: actions.add_probe(
-                    scope, asset=row, kind=kind, target=given.get("target", ""),
-                    interval_s=int(every) if every.isdecimal() else 60, collector=given.get("collector", ""),
-                    credential=credentials.credential_for(
-                        scope, row, given.get("credential", ""), kinds=plugin.SPEC.credentials
-                    ),
-                ),
-                "Probe added; its first answer comes within a few seconds.",
-            )  # fmt: skip
         case "probe-remove":
             probe = seen_or_404(lambda: queries.find_probe(scope, given.get("probe", "")))
             attempt(request, lambda: actions.remove_probe(scope, probe), "Probe removed.")

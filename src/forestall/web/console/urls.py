@@ -18,6 +18,7 @@ from forestall.web.console import (
     log_search,
     networks,
     overview,
+    probes,
 )
 from forestall.web.live import events
 
@@ -50,6 +51,9 @@ urlpatterns = [
     path("assets/<str:asset>/change/<str:what>", post(overview.asset_change), name="asset-change"),
     path("assets/<str:asset>/capture", post(captures.capture_add), name="capture-add"),
     path("assets/<str:asset>/capture-now", post(captures.capture_now), name="capture-now"),
+    path("assets/<str:asset>/probes/new/", probes.probe_new, name="probe-new"),
+    path("probes/<str:probe>/", probes.probe_edit, name="probe"),
+    path("probes/<str:probe>/ask", post(probes.probe_ask), name="probe-ask"),
     path("assets/<str:asset>/heartbeats/add", post(heartbeats.heartbeat_add), name="heartbeat-add"),
     path("heartbeats/<str:heartbeat>/", heartbeats.heartbeat_page, name="heartbeat"),
     path("heartbeats/<str:heartbeat>/remove", post(heartbeats.heartbeat_remove), name="heartbeat-remove"),
