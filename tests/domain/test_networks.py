@@ -82,7 +82,7 @@ def test_a_sweep_proposes_and_adds_nothing() -> None:
     assert place.device(9).matched_by == "it is the machine that made the sweep"
     assert place.device(2).kind == "switch" and place.device(3).kind == "printer"
     (told,) = Entry.objects.filter(kind="networks.devices_appeared")
-    body = json.loads(bytes(told.body))
+    body = json.loads(bytes(told.body))["body"]
     assert body["count"] == 3 and "sw-1 (10.0.0.2)" in body["devices"] and body["first_sweep"]
 
 
@@ -132,7 +132,7 @@ def test_a_proposal_becomes_an_asset_in_one_click_and_hangs_where_it_is_plugged_
     assert place.waiting() == set()
     assert Entry.objects.filter(kind="estate.asset_created", subject=printer.pk).exists()
     hung = Entry.objects.filter(kind="estate.asset_hung", subject=printer.pk).get()
-    assert "sw-1 sees its MAC on g3" in json.loads(bytes(hung.body))["because"]
+    assert "sw-1 sees its MAC on g3" in json.loads(bytes(hung.body))["body"]["because"]
     place.sweep(ROUTER, SWITCH, PRINTER, at=START + HOUR)
     assert Asset.objects.filter(client=place.client).count() == 4 and place.waiting() == set()
 
