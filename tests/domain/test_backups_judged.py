@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from domain.backup_rows import Site, drill_at, look_at, make_backups, run_at, terms
-from estate_factories import EVERYTHING, START, make_asset
+from estate_factories import EVERYTHING, START, make_asset, scope_for
 from forestall.alerts.models import Alert, Evidence
 from forestall.backups import actions, queries
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
@@ -177,6 +177,25 @@ def test_what_is_in_no_plan_is_found_and_ends_when_it_is_covered_or_gone() -> No
     here.turn()
     left = Finding.objects.filter(rule="backup-uncovered", ended_at=None)
     assert not [(one.asset.name, one.item) for one in left]
+
+
+def test_a_proof_that_is_late_is_told_with_what_is_to_be_credited_for_it() -> None:
+    here = world(cadences={"look": 21_600, "drill": 7 * 86_400}, credit_after_days=3, credit_minor=5_000)
+    runs = here.nights(10)
+    here.send(drill_at(here.site.plan, here.at, runs[-1]))
+    proved = here.at
+    assert queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=6)) == []
+    (found,) = queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=8))
+    assert (found.plan, found.level, found.credit_minor) == (here.site.plan, 4, 0)
+    assert timedelta(hours=23) < found.late < timedelta(hours=25) and found.proved_at is not None
+    assert found.due_at - found.proved_at == timedelta(days=7)
+    (found,) = queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=11))
+    assert found.credit_minor == 5_000
+    other = make_backups()
+    assert queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=11), client=other.client.pk) == []
+    assert not queries.overdue_proofs(scope_for(other.client), now=proved + timedelta(days=11))
+    BackupPlan.objects.update(credit_after_days=None)
+    assert queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=99))[0].credit_minor == 0
 
 
 def test_a_plan_of_another_name_takes_its_findings_along() -> None:

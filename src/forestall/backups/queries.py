@@ -1,8 +1,9 @@
 """Every read of backups, tenant-scoped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
@@ -19,9 +20,11 @@ from forestall.estate.tenancy import Scope
 from forestall.findings.models import OPEN, Finding
 from forestall.judge.values import State
 from forestall.kernel.backups import ProofReport, RepositoryReport, RunReport
+from forestall.kernel.clock import from_ms
 
 PAGE_MAX = 500
 BOARD_MAX = 200
+OVERDUE_MAX = 5_000
 STRIP_MAX = 120
 PLAN_RULES = "backup-"
 RESTORED_LEVEL = 4
@@ -101,6 +104,47 @@ def expected_next(scope: Scope, *, client: str = "", limit: int = 100) -> list[P
     rows = _standings(scope, client=client).filter(next_due_at__isnull=False, plan__paused_at=None)
     rows = rows.select_related("plan", "plan__asset", "client").defer("rungs", "implausible")
     return list(rows.order_by("next_due_at", "plan")[: min(limit, PAGE_MAX)])
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueProof:
+    """A restore that should have been proved and was not: due at `due_at`, `late` since. `proved_at` None:
+    never. `credit_minor`: what the plan says is to be credited for it, in the currency of the agreement; 0
+    when nothing was agreed, or it is not late enough."""
+
+    plan: BackupPlan
+    level: int
+    due_at: datetime
+    late: timedelta
+    proved_at: datetime | None
+    credit_minor: int
+
+
+def overdue_proofs(
+    scope: Scope, *, now: datetime, client: str = "", least: int = RESTORED_LEVEL, most: int = OVERDUE_MAX
+) -> list[OverdueProof]:
+    """Proofs of level `least` and higher that are later than their cadence, the latest first, of plans that
+    are not paused; with `plan.client` and `plan.asset`."""
+    rows = _standings(scope, client=client).filter(plan__paused_at=None, next_due_at__isnull=False)
+    rows = rows.select_related("plan", "plan__asset", "client").defer("implausible").order_by("plan")
+    found = []
+    for row in rows.iterator(chunk_size=PAGE_MAX):
+        for rung in row.rungs:
+            if rung["level"] < least or rung["due_ms"] is None or from_ms(rung["due_ms"]) >= now:
+                continue
+            found.append(_overdue(row.plan, rung, now))
+    return sorted(found, key=lambda one: (-one.late, one.plan.pk))[:most]
+
+
+def _overdue(plan: BackupPlan, rung: Mapping[str, Any], now: datetime) -> OverdueProof:
+    due_at = from_ms(rung["due_ms"])
+    after = plan.credit_after_days
+    credited = after is not None and now - due_at > timedelta(days=after)
+    return OverdueProof(
+        plan=plan, level=rung["level"], due_at=due_at, late=now - due_at,
+        proved_at=from_ms(rung["at_ms"]) if rung["at_ms"] is not None else None,
+        credit_minor=plan.credit_minor if credited else 0,
+    )  # fmt: skip
 
 
 def plans_of_asset(scope: Scope, asset: str) -> list[PlanStanding]:
