@@ -12,6 +12,7 @@ from estate_factories import EVERYTHING, START, make_asset, scope_for
 from forestall.alerts.models import Alert, Evidence
 from forestall.backups import actions, queries
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
+from forestall.estate.models import Asset
 from forestall.findings.models import Finding
 from forestall.intake.decode import Decoded, DecodeState, PlacedOutcome, decode
 from forestall.intake.envelope import Envelope, encode_envelope
@@ -177,6 +178,27 @@ def test_what_is_in_no_plan_is_found_and_ends_when_it_is_covered_or_gone() -> No
     here.turn()
     left = Finding.objects.filter(rule="backup-uncovered", ended_at=None)
     assert not [(one.asset.name, one.item) for one in left]
+
+
+def test_an_agent_that_is_disabled_is_silent_at_once_and_its_plan_is_not_forgotten() -> None:
+    """Fault 16: nobody runs the job, nobody looks, nobody says anything."""
+    here = world(cadences={"look": 21_600})
+    Asset.objects.update(created_at=START - timedelta(days=30))
+    here.nights(10)
+    assert not Finding.objects.filter(ended_at=None, tells=True)
+    for _ in range(40):
+        here.turn(later=timedelta(seconds=20))
+    (silent,) = Finding.objects.filter(rule="asset-silent", ended_at=None)
+    assert silent.tells and silent.asset == here.site.asset and silent.began_at < here.at
+    here.restart()
+    here.turn(later=timedelta(hours=28))  # its next run is overdue, and who would have seen it is silent
+    (overdue,) = Finding.objects.filter(rule="backup-overdue", ended_at=None)
+    assert overdue.item == "files" and "silent since" in overdue.reason and not overdue.tells
+    (due,) = queries.expected_next(EVERYTHING)
+    assert due.plan == here.site.plan and due.next_due_at is not None and due.next_due_at < here.at
+    here.turn(later=timedelta(days=2))
+    overdue.refresh_from_db()
+    assert overdue.ended_at is None and overdue.tells, overdue.reason
 
 
 def test_a_proof_that_is_late_is_told_with_what_is_to_be_credited_for_it() -> None:
