@@ -1,7 +1,8 @@
 """Where a device stands on the map: a tree from left to right, leaves below each other. Pure.
 
 Layers go to the right and rows go down, so that five hundred devices are a long page that one scrolls, and
-names are read without turning the head.
+names are read without turning the head. Where many leaves hang on one device they stand in up to COLUMNS_MAX
+columns, each with a line of its own, so that a site of sixty is seen at once.
 """
 
 from collections import defaultdict
@@ -9,18 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 COLUMN_PX, ROW_PX, NODE_WIDTH_PX, NODE_HEIGHT_PX, MARGIN_PX = 230, 34, 190, 26, 12
+BUS_PX = 16  # from a column's own line to its boxes
+BUS_HEIGHT_PX = 12  # room above a block of columns for the line that leads to them
 NODES_MAX = 1_000
 LAYERS_MAX = 64
+COLUMNS_MAX = 3
+COLUMN_LEAVES = 10  # so many leaves are one column; more are parted
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """The upper left corner of a device's box, in pixels; `layer` counts from the root."""
+    """The upper left corner of a device's box, in pixels; `layer` counts from the root. `bus_y` is the height
+    of the line that leads to its column, 0 where it hangs on its parent's own line."""
 
     key: str
     x: int
     y: int
     layer: int
+    bus_y: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,8 @@ class Layout:
 
 
 def lay_out(keys: Sequence[str], parents: Mapping[str, str]) -> Layout:
-    """A spot for each key, in the order of `keys` among siblings; an unknown parent counts as none."""
+    """A spot for each key, in the order of `keys` among siblings, leaves before what carries others; an
+    unknown parent counts as none, and what hangs on nothing and carries nothing stands last."""
     keys = list(dict.fromkeys(keys))[:NODES_MAX]
     known = set(keys)
     children: dict[str, list[str]] = defaultdict(list)
@@ -41,22 +49,30 @@ def lay_out(keys: Sequence[str], parents: Mapping[str, str]) -> Layout:
         parent = parents.get(key, "")
         children[parent if parent in known and parent != key else ""].append(key)
     spots: list[Spot] = []
-    placed: set[str] = set()
-    row = 0
+    y = MARGIN_PX
     # depth first without recursion; a circle, which parents never make, would only be left out
-    stack = [(key, 0) for key in reversed(children[""])]
+    stack = [(key, 0) for key in reversed(children[""]) if children.get(key)]
     while stack:
         key, layer = stack.pop()
-        if key in placed:
-            continue
-        placed.add(key)
-        at = min(layer, LAYERS_MAX)
-        spots.append(Spot(key, MARGIN_PX + at * COLUMN_PX, MARGIN_PX + row * ROW_PX, at))
-        row += 1
-        stack += [(child, layer + 1) for child in reversed(children[key])]
-    deepest = max((spot.layer for spot in spots), default=0)
-    return Layout(
-        tuple(spots),
-        2 * MARGIN_PX + deepest * COLUMN_PX + NODE_WIDTH_PX,
-        2 * MARGIN_PX + max(row, 1) * ROW_PX,
-    )
+        spots.append(Spot(key, MARGIN_PX + layer * COLUMN_PX, y, layer))
+        y += ROW_PX
+        below = min(layer + 1, LAYERS_MAX)
+        y = _place_leaves(spots, [one for one in children[key] if not children.get(one)], below, y, bus=True)
+        stack += [(one, below) for one in reversed(children[key]) if children.get(one)]
+    alone = [one for one in children[""] if not children.get(one)]
+    y = _place_leaves(spots, alone, 0, y, bus=False)
+    right = max((spot.x for spot in spots), default=MARGIN_PX)
+    return Layout(tuple(spots), right + NODE_WIDTH_PX + MARGIN_PX, max(y, MARGIN_PX + ROW_PX) + MARGIN_PX)
+
+
+def _place_leaves(spots: list[Spot], leaves: Sequence[str], layer: int, y: int, *, bus: bool) -> int:
+    """Leaves below each other, or in columns; where the next row begins. They are read down a column."""
+    columns = max(1, min(COLUMNS_MAX, -(-len(leaves) // COLUMN_LEAVES)))
+    rows = -(-len(leaves) // columns)
+    bus_y = y + BUS_HEIGHT_PX // 2 - 4 if bus and columns > 1 else 0
+    top = y + BUS_HEIGHT_PX if bus_y else y
+    for place, key in enumerate(leaves):
+        column, row = divmod(place, rows)
+        x = MARGIN_PX + (layer + column) * COLUMN_PX
+        spots.append(Spot(key, x, top + row * ROW_PX, layer, bus_y))
+    return top + rows * ROW_PX

@@ -100,7 +100,22 @@ def test_whatever_is_said_there_are_no_circles_and_nobody_is_lost(words, forward
         assert key == ""
     assert find_topology(devices[::-1], words) == found
     spots = lay_out(sorted(keys), {lower: edge.upper for lower, edge in found.parents.items()}).spots
-    assert {spot.key for spot in spots} == keys and len({spot.y for spot in spots}) == len(keys)
+    assert {spot.key for spot in spots} == keys and len({(spot.x, spot.y) for spot in spots}) == len(keys)
+
+
+def test_a_site_of_sixty_is_seen_at_once():
+    keys = ["router", "switch", *(f"pc-{number:02}" for number in range(60)), "far", "alone"]
+    parents = dict.fromkeys(keys[2:62], "switch") | {"switch": "router", "far": "router"}
+    layout = lay_out(keys, parents)
+    spots = {spot.key: spot for spot in layout.spots}
+    assert set(spots) == set(keys) and layout.height < 900 and layout.width < 1200
+    boxes = [(spot.x, spot.y) for spot in layout.spots]
+    assert len(set(boxes)) == len(keys)
+    for x, y in boxes:  # none covers another
+        assert not any(abs(x - other) < 190 and 0 < abs(y - below) < 26 for other, below in boxes)
+    leaf = spots["pc-25"]
+    assert leaf.x > spots["pc-00"].x > spots["switch"].x and leaf.bus_y == spots["pc-00"].bus_y > 0
+    assert spots["far"].bus_y == 0 and spots["alone"].layer == 0
 
 
 assets = st.sampled_from(["a", "b", "c", "d", "e"])

@@ -13,7 +13,7 @@ from forestall.findings.queries import worst_states
 from forestall.kernel.errors import Trouble
 from forestall.networks import actions, switching
 from forestall.networks import queries as networks
-from forestall.networks.layout import NODE_HEIGHT_PX, NODE_WIDTH_PX, ROW_PX
+from forestall.networks.layout import BUS_PX, NODE_HEIGHT_PX, NODE_WIDTH_PX, ROW_PX
 from forestall.networks.models import Sighting, Wire
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, lines_of, seen_or_404
@@ -176,7 +176,10 @@ def _boxes(found: networks.SiteMap, states: dict[str, str]) -> list[Box]:
         if upper is not None:
             start = spots[upper.pk]
             x, y = start.x + 14, start.y + NODE_HEIGHT_PX
-            path = f"M{x} {y} V{spot.y + ROW_PX // 2 - 4} H{spot.x}"
+            path = f"M{x} {y} "
+            if spot.bus_y:
+                path += f"V{spot.bus_y} H{spot.x - BUS_PX} "
+            path += f"V{spot.y + ROW_PX // 2 - 4} H{spot.x}"
         name = device.asset.name if device.asset else device.title
         state = states.get(device.asset_id, "in_spec") if device.asset_id else ""
         shown = name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"
