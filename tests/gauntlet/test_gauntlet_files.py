@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from contract.daemons import Postgres, postgres
+from contract.daemons import Postgres, Renamed, mariadb, postgres
 from forestall.collect.backups import postgres as running
-from forestall.collect.jobs import postgres_dump, rsync
+from forestall.collect.jobs import mariadb_dump, postgres_dump, rsync
 from gauntlet.ground import Ground
 
 PROGRAMS = running.programs_of("")
@@ -53,11 +53,11 @@ class Dumps(Ground):
             },
         )  # fmt: skip
 
-    def dump(self, *, database: str = "shop", program: str = "pg_dump") -> int:
+    def dump(self, *, database: str = "shop", program: str = "pg_dump", errors: str = "2>/dev/null") -> int:
         """A night: the script's exit code is gzip's."""
         number = len(list(self.site.repository.iterdir())) + 1
         target = self.site.repository / f"shop-{number:03}.sql.gz"
-        script = f"{PROGRAMS / program} {database} 2>/dev/null | gzip > {target}"
+        script = f"{PROGRAMS / program} {database} {errors} | gzip > {target}"
         code, _ = self.night(command=["sh", "-c", script])
         if self.day:
             seconds = target.stat().st_mtime - self.day * 86_400
@@ -122,3 +122,69 @@ async def test_09_rsync_deletes_from_an_empty_source(tmp_path: Path) -> None:
     await ground.look()
     said = ground.found()
     assert {"backup-source-empty", "backup-shrunk", "backup-copy-empty"} & said.keys(), said
+
+
+async def test_20_the_dump_tool_is_older_than_the_server(dumps: Dumps) -> None:
+    """The server was upgraded, the dump tool was not: it refuses, and the pipe swallows that."""
+    await dumps.look()
+    between = Renamed(dumps.server.port, old=b"server_version\x0015.", new=b"server_version\x0018.")
+    dumps.site.environment["PGPORT"] = str(between.port)
+    try:
+        assert dumps.dump(errors="") == 0
+    finally:
+        between.close()
+    await dumps.look()
+    assert "server version mismatch" in dumps.found()["backup-tool-too-old"], dumps.found()
+
+
+async def test_20_an_older_dump_tool_that_does_not_refuse(tmp_path: Path) -> None:
+    """MariaDB's tool dumps any server, and leaves out what it does not know."""
+    with mariadb() as server:
+        command = [
+            "mariadb",
+            *server.words(),
+            "-e",
+            "create database shop; create table shop.orders (id int)",
+        ]
+        subprocess.run(command, check=True)
+        ground = Ground(tmp_path, mariadb_dump)
+        ground.site.repository.mkdir()
+        ground.sources = []
+        version = subprocess.run(
+            ["mariadb", *server.words(), "-N", "-e", "select version()"], check=True, capture_output=True
+        ).stdout.partition(b"-")[0]
+        between = Renamed(server.port, old=b"5.5.5-" + version, new=b"5.5.5-12" + version[2:])
+        for left, port in ((4, server.port), (3, server.port), (2, server.port), (0, between.port)):
+            ground.day = left
+            dump = f"mariadb-dump --no-defaults -h 127.0.0.1 -P {port} -u root shop"
+            target = ground.site.repository / f"shop-{left}.sql"
+            code, _ = ground.night(command=["sh", "-c", f"{dump} > {target}"])
+            assert code == 0
+            at = time.time() - left * 86_400
+            os.utime(target, (at, at))
+        between.close()
+    await ground.look()
+    said = ground.found()
+    assert "12." in said["backup-tool-too-old"] and "10." in said["backup-tool-too-old"], said
+
+
+async def test_the_dump_is_cut_short_and_gzip_is_content(dumps: Dumps) -> None:
+    """Not in the list: the dump was killed midway, and its beginning is a whole gzip."""
+    await dumps.look()
+    assert dumps.dump(program="pg_dump", errors="2>/dev/null | head -c 9000") == 0
+    await dumps.look()
+    await dumps.prove("check")
+    assert "cut short" in " ".join(dumps.found().values()), dumps.found()
+
+
+async def test_a_table_is_left_out_of_the_dump(dumps: Dumps) -> None:
+    """Not in the list: somebody added --exclude-table, and the job's own words say so."""
+    for number, (day, more) in enumerate(((0.5, []), (0, ["--exclude-table=orders"]))):
+        dumps.day = day
+        target = dumps.site.repository / f"shop-90{number}.sql"
+        assert dumps.night(command=[str(PROGRAMS / "pg_dump"), "-f", str(target), *more, "shop"])[0] == 0
+        at = time.time() - day * 86_400
+        os.utime(target, (at, at))
+    await dumps.look()
+    said = " ".join(f"{rule} {reason}" for rule, reason in dumps.found().items())
+    assert "backup-excludes-grown" in said or "backup-shrunk" in said, said

@@ -8,7 +8,7 @@ from forestall.judge.backups.paths import covers, plain
 from forestall.judge.backups.putting import begin_of, end_of
 from forestall.judge.backups.words import copy_word, listed, say_copy, say_files, say_run, say_time, short
 from forestall.kernel.backups import CopySeen, RunReport, SourceSeen
-from forestall.kernel.words import say_number, say_share
+from forestall.kernel.words import say_bytes, say_number, say_share
 
 Settings = Mapping[str, float]
 LEARN = 20
@@ -321,15 +321,14 @@ def excludes_grown(facts: Facts, settings: Settings) -> Found | None:
     first = next(n for n, one in enumerate(told) if n and not before.issuperset(one.excludes or ()))
     old, now = told[first - 1], told[first]
     sources = [one for one in facts.plan.sources if any(covers(path, one) for path in new)]
-    lost = 1.0 if sources else 0.0
-    if old.files and now.files is not None:
-        lost = max(lost, (old.files - now.files) / old.files)
+    lost, fell = _lost(old, now)
+    if sources:
+        lost = 1.0
     if lost < settings["lost"]:
         return None
     said = f": {listed(sources)} is left out as a whole" if sources else ""
-    if not sources and lost > 0 and old.files and now.files is not None:
-        fell = f"{say_number(old.files)} to {say_number(now.files)}"
-        said = f", and the files fell from {fell} (by {say_share(lost)})"
+    if not sources and lost > 0:
+        said = f", and {fell} (by {say_share(lost)})"
     return Found(
         reason=f"since {say_time(end_of(now))} the job also leaves out {listed(new, 5)}{said}",
         began_ms=end_of(now),
@@ -338,3 +337,14 @@ def excludes_grown(facts: Facts, settings: Settings) -> Found | None:
         numbers={"new_count": float(len(new)), "lost_ratio": lost},
         evidence=[say_run(old), say_run(now), *(f"left out: {one}" for one in new[:20])],
     )
+
+
+def _lost(old: RunReport, now: RunReport) -> tuple[float, str]:
+    """The share of the files that went, or of the bytes where files are not counted (a dump); in words."""
+    if old.files and now.files is not None:
+        fell = f"the files fell from {say_number(old.files)} to {say_number(now.files)}"
+        return max(0.0, (old.files - now.files) / old.files), fell
+    if old.size and now.size is not None:
+        fell = f"the size fell from {say_bytes(old.size)} to {say_bytes(now.size)}"
+        return max(0.0, (old.size - now.size) / old.size), fell
+    return 0.0, ""
