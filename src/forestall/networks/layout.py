@@ -1,21 +1,21 @@
-"""Where a device stands on the map: a tree from left to right, leaves below each other. Pure.
+"""Where a device stands on the map: a tree that is indented, rows going down. Pure.
 
-Layers go to the right and rows go down, so that five hundred devices are a long page that one scrolls, and
-names are read without turning the head. Where many leaves hang on one device they stand in up to COLUMNS_MAX
-columns, each with a line of its own, so that a site of sixty is seen at once.
+Five hundred devices are a long page that one scrolls, and names are read without turning the head. Where many
+leaves hang on one device they stand in up to COLUMNS_MAX columns, each with a line of its own, so that a site
+of sixty is seen at once.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-COLUMN_PX, ROW_PX, NODE_WIDTH_PX, NODE_HEIGHT_PX, MARGIN_PX = 230, 34, 190, 26, 12
-BUS_PX = 16  # from a column's own line to its boxes
+LAYER_PX, COLUMN_PX, ROW_PX, NODE_WIDTH_PX, NODE_HEIGHT_PX, MARGIN_PX = 56, 212, 32, 184, 26, 12
+BUS_PX = 14  # from a column's own line to its boxes
 BUS_HEIGHT_PX = 12  # room above a block of columns for the line that leads to them
 NODES_MAX = 1_000
 LAYERS_MAX = 64
-COLUMNS_MAX = 3
-COLUMN_LEAVES = 10  # so many leaves are one column; more are parted
+COLUMNS_MAX = 4
+COLUMN_LEAVES = 6  # so many leaves are one column; more are parted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ def lay_out(keys: Sequence[str], parents: Mapping[str, str]) -> Layout:
     stack = [(key, 0) for key in reversed(children[""]) if children.get(key)]
     while stack:
         key, layer = stack.pop()
-        spots.append(Spot(key, MARGIN_PX + layer * COLUMN_PX, y, layer))
+        spots.append(Spot(key, MARGIN_PX + layer * LAYER_PX, y, layer))
         y += ROW_PX
         below = min(layer + 1, LAYERS_MAX)
         y = _place_leaves(spots, [one for one in children[key] if not children.get(one)], below, y, bus=True)
         stack += [(one, below) for one in reversed(children[key]) if children.get(one)]
     alone = [one for one in children[""] if not children.get(one)]
-    y = _place_leaves(spots, alone, 0, y, bus=False)
+    y = _place_leaves(spots, alone, 0, y + (ROW_PX // 2 if spots and alone else 0), bus=False)
     right = max((spot.x for spot in spots), default=MARGIN_PX)
     return Layout(tuple(spots), right + NODE_WIDTH_PX + MARGIN_PX, max(y, MARGIN_PX + ROW_PX) + MARGIN_PX)
 
@@ -73,6 +73,6 @@ def _place_leaves(spots: list[Spot], leaves: Sequence[str], layer: int, y: int, 
     top = y + BUS_HEIGHT_PX if bus_y else y
     for place, key in enumerate(leaves):
         column, row = divmod(place, rows)
-        x = MARGIN_PX + (layer + column) * COLUMN_PX
+        x = MARGIN_PX + layer * LAYER_PX + column * COLUMN_PX
         spots.append(Spot(key, x, top + row * ROW_PX, layer, bus_y))
     return top + rows * ROW_PX

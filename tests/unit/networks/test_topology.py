@@ -112,7 +112,7 @@ def test_a_site_of_sixty_is_seen_at_once():
     boxes = [(spot.x, spot.y) for spot in layout.spots]
     assert len(set(boxes)) == len(keys)
     for x, y in boxes:  # none covers another
-        assert not any(abs(x - other) < 190 and 0 < abs(y - below) < 26 for other, below in boxes)
+        assert not any(abs(x - other) < 184 and 0 < abs(y - below) < 26 for other, below in boxes)
     leaf = spots["pc-25"]
     assert leaf.x > spots["pc-00"].x > spots["switch"].x and leaf.bus_y == spots["pc-00"].bus_y > 0
     assert spots["far"].bus_y == 0 and spots["alone"].layer == 0
