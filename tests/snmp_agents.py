@@ -2,8 +2,12 @@
 that answers fast, late, in circles or from another address, as a test wants it."""
 
 import bisect
+import os
+import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -193,6 +197,25 @@ def snmpd(folder: Path, more: str = "") -> Iterator[int]:
     command = ["/usr/sbin/snmpd", "-f", "-Lo", "-C", "-c", str(folder / "snmpd.conf")]
     with running(command, folder, lambda: answers(port)):
         yield port
+
+
+@contextmanager
+def snmpsim(recordings: Path) -> Iterator[int]:
+    """The port of a real snmpsim that plays these recordings by v2c: a community is a file's name."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data, cache = folder / "data", folder / "cache"
+        shutil.copytree(recordings, data)
+        cache.mkdir()
+        command = [
+            str(Path(sys.executable).with_name("snmpsim-command-responder")), f"--data-dir={data}",
+            f"--cache-dir={cache}", f"--agent-udpv4-endpoint=127.0.0.1:{port}", "--logging-method=null",
+            *(["--process-user=root", "--process-group=root"] if os.geteuid() == 0 else []),
+        ]  # fmt: skip
+        community = min(one.stem for one in recordings.glob("*.snmprec"))
+        with running(command, folder, lambda: answers(port, community), within_s=60):
+            yield port
 
 
 RECORDED = {

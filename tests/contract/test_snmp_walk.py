@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from forestall.collect.reach import anywhere
 from forestall.collect.snmp.reading import number_of
 from forestall.collect.snmp.session import ROWS_MAX, Column, Session, Way
 from forestall.kernel.observations import Outcome
-from snmp_agents import Tree, answering, free_port, snmpd
+from snmp_agents import Tree, answering, free_port, snmpd, snmpsim
 
 V3 = {
     "user": "sha256", "auth_protocol": "SHA256", "auth_passphrase": "auth-pass-1",
@@ -102,13 +103,32 @@ async def test_the_whole_tree_is_what_net_snmp_walks(
     assert not wrong
 
 
-def differences(before: Column, theirs: dict[str, tuple[str, str]], after: Column) -> dict[str, str]:
+RECORDINGS = Path(__file__).parents[1] / "recordings" / "snmp"
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[int]:
+    with snmpsim(RECORDINGS) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", sorted(one.stem for one in RECORDINGS.glob("*.snmprec")))
+async def test_what_snmpsim_plays_is_what_net_snmp_walks(simulated: int, name: str) -> None:
+    way = Way("127.0.0.1", simulated, 2, {"community": name})
+    before, theirs, after = await walk(way), net_snmp(simulated, ["-v2c", "-c", name]), await walk(way)
+    assert not differences(before, theirs, after, least=10)
+    assert len(before) == len(theirs)
+
+
+def differences(
+    before: Column, theirs: dict[str, tuple[str, str]], after: Column, *, least: int = 500
+) -> dict[str, str]:
     """Where our walks agree with each other and not with net-snmp's."""
     ours = {f"1.3.6.1.{oid}" for oid in before.keys() | after.keys()}
     found = {oid: "not walked" for oid in theirs.keys() - ours if not oid.startswith(RESTLESS)}
     still = {f"1.3.6.1.{oid}": value for oid, value in before.items() if after.get(oid) == value}
     still = {oid: value for oid, value in still.items() if not oid.startswith(RESTLESS)}
-    assert len(still) > 500
+    assert len(still) > least
     for oid, value in still.items():
         kind, printed = theirs.get(oid, ("", ""))
         told = told_by_net_snmp(kind, printed) if kind else "nothing"
