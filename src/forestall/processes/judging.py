@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 from django.db.models import Q
 
 from forestall.alerts.models import Window
@@ -366,7 +366,8 @@ class _database:
     """The database may be away for a while: then the same is tried again later."""
 
     def __enter__(self) -> None:
-        close_old_connections()
+        if not connection.in_atomic_block:  # in a transaction of whoever called, it is in use
+            close_old_connections()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, DatabaseError):
