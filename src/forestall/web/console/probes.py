@@ -33,11 +33,12 @@ UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A setting as the form shows it; `error` says what to write instead."""
+    """A setting as the form shows it; `error` says what to write instead, the first mistake has the focus."""
 
     setting: Setting
     value: str
     error: str = ""
+    focus: bool = False
 
 
 @needs("estate:write")
@@ -139,14 +140,19 @@ def _form(
         for one in credentials.list_credentials(scope, client=asset.client_id)
         if one.kind in spec.credentials and one.site_id in (None, asset.site_id)
     ]
+    order = ("target", *(one.name for one in spec.settings), "every")
+    first = next((name for name in order if name in errors), "")
     context = {
         "nav": "assets",
         "asset": asset,
+        "first": first,
         "probe": probe,
         "spec": spec,
         "kinds": {name: module.SPEC for name, module in load(PROBES).items()},
         "fields": [
-            Field(one, given.get(f"setting_{one.name}", ""), errors.get(one.name, ""))
+            Field(
+                one, given.get(f"setting_{one.name}", ""), errors.get(one.name, ""), focus=one.name == first
+            )
             for one in spec.settings
         ],
         "given": given,
