@@ -24,6 +24,8 @@ NOT_OF_A_CLIENT = {
     "journal.Node": "hashes alone",
     "journal.Head": "a number",
     "journal.Checkpoint": "hashes alone",
+    "tickets.Queue": "the provider's",
+    "tickets.SavedView": "goes with its person",
     "keeping.Deletion": "the record that a client was deleted: its identifier alone",
     "sessions.Session": "who is signed in; ended by keeping.deletion for deleted people",
     "account.EmailAddress": "goes with its person",

@@ -25,6 +25,8 @@ from forestall.tickets.decide import (
     priority_of,
 )
 from forestall.tickets.models import Entry, Link, Ticket
+from forestall.tickets.search import index_words
+from forestall.tickets.values import INTERNAL, KINDS
 
 ACTOR = "forestall:tickets"
 LOOK_BACK = timedelta(days=1)  # an alert that was told and is over by now still gets its ticket within this
@@ -128,11 +130,24 @@ def ticket_now(ticket: Ticket, linked: set[str] | None = None) -> TicketNow:
     )
 
 
-def write_entry(ticket: Ticket, kind: str, text: str, *, actor: str, now: datetime) -> Entry:
-    """A line of the timeline."""
-    return Entry.objects.create(
-        client_id=ticket.client_id, ticket=ticket, at=now, actor=actor[:160], kind=kind, text=text
+def write_entry(
+    ticket: Ticket, kind: str, text: str, *, actor: str, now: datetime, message_id: str = ""
+) -> Entry:
+    """A line of the timeline; its kind says who reads it (`values.KINDS`)."""
+    visibility, direction = KINDS.get(kind, (INTERNAL, ""))
+    entry = Entry.objects.create(
+        client_id=ticket.client_id,
+        ticket=ticket,
+        at=now,
+        actor=actor[:160],
+        kind=kind,
+        text=text,
+        visibility=visibility,
+        direction=direction,
+        message_id=message_id[:255],
     )
+    index_words(ticket, text)
+    return entry
 
 
 def journal(kind: str, ticket: Ticket, *, actor: str, now: datetime, more: dict[str, Any]) -> None:
@@ -162,6 +177,7 @@ def _open(alert: Alert, decision: OpenTicket, now: datetime) -> Ticket:
         title=alert.title,
         status="open",
         priority=decision.priority,
+        came_by="alert",
         opened_at=now,
         changed_at=now,
     )
