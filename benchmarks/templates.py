@@ -5,8 +5,8 @@
 ARCHIVE holds `<set>/<name>_2k.log_structured.csv`. The scores are those of the field: GA (lines whose group
 is exactly a true one), FGA (the same over groups, F1), PA (lines whose template is exactly the true one), FTA
 (groups whose lines and template are). Templates are compared without regard to how many variables stand next
-to each other. Lines are learned in their order, 200 at a time, as they would come; then the sample is repeated
-up to LINES and read from bytes, for the speed.
+to each other. Lines are learned in their order, 200 at a time, as they would come; then the sample is
+repeated up to LINES and read from bytes, for the speed.
 """
 
 import argparse
