@@ -7,7 +7,13 @@ from django.urls import URLPattern
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 # Not pages: a stream without an end, points of a chart, a file, suggestions for a field. What only takes POST
 # is told by its answer.
-BACKUP_PARTS = ("backup-series", "backup-progress", "backup-proof-file", "backup-proof-pdf")
+BACKUP_PARTS = (
+    "backup-series",
+    "backup-progress",
+    "backup-proof-file",
+    "backup-proof-pdf",
+    "portal-proof-pdf",
+)
 NOT_PAGES = frozenset(
     {"events", "series", "evidence-file", "logs-export", "client-names", "site-names", *BACKUP_PARTS}
 )

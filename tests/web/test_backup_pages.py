@@ -1,6 +1,7 @@
 """Pages and API of backups: what a person and a program are told of plans, runs, proofs, and can decide."""
 
 import json
+import re
 import sys
 from datetime import timedelta
 from typing import Any
@@ -117,6 +118,44 @@ def test_the_board_has_the_worst_first_and_finds_by_words(owner: Browser) -> Non
     assert f"/backups/{bad.plan.pk}/" in page(owner, f"/assets/{bad.asset.pk}/")
 
 
+def test_every_deadline_of_a_plan_is_expected(owner: Browser) -> None:
+    site = proved()
+    text = page(owner, "/backups/expected/")
+    assert (
+        text.count(f'<tr data-href="/backups/{site.plan.pk}/"') == 2
+    )  # the run, the restore; looks prove none
+    assert "The next run" in text and "Restore" in text
+    BackupPlan.objects.filter(pk=site.plan.pk).update(paused_at=NOW)
+    assert "Nothing is expected" in page(owner, "/backups/expected/")
+
+
+def test_what_proved_a_step_opens_without_a_mouse(owner: Browser) -> None:
+    text = page(owner, f"/backups/{proved().plan.pk}/")
+    steps = re.findall(r'<li class="step .*?</li>', text, re.S)
+    assert len(steps) == 7 and all("<details><summary" in step for step in steps)
+    assert "10,000 files equal" in steps[4] or "10000 files equal" in steps[4], steps[4]
+
+
+def test_a_client_sees_when_its_backups_were_last_restored_and_nothing_of_others() -> None:
+    mine, other = proved(), burnt()
+    browser = Browser()
+    browser.force_login(make_person(role=Role.CLIENT_CONTACT, clients=(mine.client,)))
+    text = page(browser, "/portal/backups/")
+    assert "✓ It came back when it was tried" in text and mine.plan.name in text and "2 h ago" in text
+    assert other.client.name not in text and other.plan.pk not in text and PASSWORD not in text
+    drill = Proof.objects.get(plan=mine.plan, work="drill")
+    answer = browser.get(f"/portal/proofs/{drill.pk}/pdf")
+    assert answer.status_code == 200 and answer.content.startswith(b"%PDF")
+    foreign = Proof.objects.get(plan=other.plan, work="drill")
+    assert browser.get(f"/portal/proofs/{foreign.pk}/pdf").status_code == 404
+    assert browser.get("/backups/").status_code == 403
+    browser.force_login(make_person(role=Role.CLIENT_CONTACT, clients=(other.client,)))
+    text = page(browser, "/portal/backups/")
+    assert "✗ Something is wrong" in text and "/srv/data" not in text
+    browser.force_login(make_person(role=Role.CLIENT_CONTACT, clients=(make_client(),)))
+    assert "No backup of yours is watched here" in page(browser, "/portal/backups/")
+
+
 def test_the_board_reads_an_index_and_a_page_of_fifty(owner: Browser) -> None:
     site = make_backups()
     columns = {"client": site.client, "asset": site.asset, "tool": "restic", "every_s": 86_400,
@@ -128,9 +167,19 @@ def test_the_board_reads_an_index_and_a_page_of_fifty(owner: Browser) -> None:
     )
     with CaptureQueriesContext(connection) as asked:
         text = page(owner, "/backups/")
-    assert text.count("<tr data-href") == 50 and "start=50" in text
-    assert len(asked) < 25
-    assert page(owner, "/backups/?start=100").count("<tr data-href") == 21
+    assert text.count("<tr data-href") == 50 and len(asked) < 25
+    seen: list[str] = []
+    address = "/backups/"
+    for count in (50, 50, 22):  # one moves to the end and is seen there again
+        text = page(owner, address)
+        found = re.findall(r'<tr data-href="/backups/(\w+)/"', text)
+        assert len(found) == count
+        seen += found
+        following = re.search(r'href="(\?[^"]*after=[^"]*)"', text)
+        address = f"/backups/{following[1].replace('&amp;', '&')}" if following else ""
+        PlanStanding.objects.filter(plan=seen[0]).update(concern=0, level=6)
+    assert not address and len(set(seen)) == 121, "none is left out, though one moved"
+    assert page(owner, "/backups/?after=nonsense").count("<tr data-href") == 50
     rows = PlanStanding.objects.order_by("-concern", "-overdue", "level", "proved_at", "plan")
     assert "standing_worst" in rows[:51].explain()
 

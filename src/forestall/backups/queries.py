@@ -1,11 +1,12 @@
 """Every read of backups, tenant-scoped."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet
 
 from forestall.backups.models import (
     BackupPlan,
@@ -27,7 +28,12 @@ BOARD_MAX = 200
 OVERDUE_MAX = 5_000
 STRIP_MAX = 120
 PLAN_RULES = "backup-"
-RESTORED_LEVEL = 4
+RESTORED_LEVEL, PLAUSIBLE_LEVEL = 4, 1
+DEADLINES_OF = 200
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PLACE = re.compile(
+    r"(?P<concern>\d{1,4})\.(?P<overdue>[01])\.(?P<level>-?\d)\.(?P<proved>x|\d{1,17})\.(?P<plan>[0-9A-Z]{13})"
+)
 LEVELS = 7
 
 
@@ -53,12 +59,12 @@ def board(
     client: str = "",
     words: str = "",
     show: str = "",
-    start: int = 0,
+    after: str = "",
     limit: int = BOARD_MAX,
 ) -> list[PlanStanding]:
     """How plans stand, the worst first: with an open finding, overdue with a proof, the lowest level, the
     oldest proof. With `plan`, its `asset` and `client`. `show`: "wrong", "overdue", "paused", "unproved"
-    (below level 4), else all."""
+    (below level 4), else all. `after`: the `place_of` the last one of the page before."""
     rows = _standings(scope, client=client)
     if words:
         for word in words.split()[:5]:
@@ -76,9 +82,44 @@ def board(
         rows = rows.filter(plan__paused_at__isnull=False)
     elif show == "unproved":
         rows = rows.filter(level__lt=RESTORED_LEVEL)
+    if after:
+        rows = rows.filter(_behind(after))
     rows = rows.select_related("plan", "plan__asset", "client").defer("implausible")
-    ordered = rows.order_by("-concern", "-overdue", "level", "proved_at", "plan")
-    return list(ordered[start : start + min(limit, PAGE_MAX) + 1])
+    ordered = rows.order_by("-concern", "-overdue", "level", F("proved_at").asc(nulls_first=True), "plan")
+    return list(ordered[: min(limit, PAGE_MAX) + 1])
+
+
+def place_of(row: PlanStanding) -> str:
+    """Where a plan stands on the board, for `after`: where it stood then, should it move."""
+    proved = to_us(row.proved_at) if row.proved_at is not None else "x"
+    return f"{row.concern}.{int(row.overdue)}.{row.level}.{proved}.{row.plan_id}"
+
+
+def _behind(place: str) -> Q:
+    """What stands behind a place; nothing is left out for words that name none."""
+    found = PLACE.fullmatch(place)
+    if found is None:
+        return Q()
+    concern, overdue, level = int(found["concern"]), found["overdue"] == "1", int(found["level"])
+    proved = found["proved"]
+    same = Q(concern=concern)
+    behind = Q(concern__lt=concern)
+    if overdue:
+        behind |= same & Q(overdue=False)
+    same &= Q(overdue=overdue)
+    behind |= same & Q(level__gt=level)
+    same &= Q(level=level)
+    if proved == "x":
+        behind |= same & Q(proved_at__isnull=False)
+        return behind | same & Q(proved_at=None, plan__gt=found["plan"])
+    at = EPOCH + timedelta(microseconds=int(proved))
+    behind |= same & Q(proved_at__gt=at)
+    return behind | same & Q(proved_at=at, plan__gt=found["plan"])
+
+
+def to_us(at: datetime) -> int:
+    """Microseconds since 1970: an instant as exactly as the database keeps it."""
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def count_board(scope: Scope, *, client: str = "") -> BoardCounts:
@@ -97,6 +138,34 @@ def count_board(scope: Scope, *, client: str = "") -> BoardCounts:
     counted = {name.removeprefix("n_"): count for name, count in found.items()}
     by_level = {level: count for level in levels if (count := counted.pop(f"level_{level}"))}
     return BoardCounts(total=sum(by_level.values()), by_level=by_level, **counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Something that is expected of a plan, by `at`: of level 0 the next run, of others a proof."""
+
+    standing: PlanStanding
+    level: int
+    at: datetime
+    said: str  # what is known of that level now
+
+
+def deadlines(scope: Scope, *, client: str = "", plans: int = DEADLINES_OF) -> tuple[list[Deadline], bool]:
+    """Everything that is expected of plans and by when, the most overdue first; whether there is more. Of so
+    many plans, those of which something is expected first; what is expected later of them than the first
+    thing of all others is left out."""
+    rows = _standings(scope, client=client).filter(next_due_at__isnull=False, plan__paused_at=None)
+    rows = rows.select_related("plan", "plan__asset", "client").defer("implausible")
+    taken = list(rows.order_by("next_due_at", "plan")[: min(plans, PAGE_MAX) + 1])
+    until = taken[plans].next_due_at if len(taken) > plans else None
+    found = [
+        Deadline(row, rung["level"], from_ms(rung["due_ms"]), rung["said"])
+        for row in taken[:plans]
+        for rung in row.rungs
+        if rung["due_ms"] is not None and rung["level"] != PLAUSIBLE_LEVEL  # it is due with the run itself
+    ]
+    found = [one for one in found if until is None or one.at <= until]
+    return sorted(found, key=lambda one: (one.at, one.standing.plan_id, one.level)), until is not None
 
 
 def expected_next(scope: Scope, *, client: str = "", limit: int = 100) -> list[PlanStanding]:
@@ -252,6 +321,13 @@ def find_proof(scope: Scope, identifier: str) -> tuple[Proof, ProofReport] | Non
     rows = Proof.objects.of(scope).filter(Q(pk=identifier) | Q(proof=identifier))
     row = rows.select_related("plan", "plan__asset", "client").first()
     return (row, unpack(row.report, ProofReport)) if row else None
+
+
+def newest_restores(scope: Scope, plans: Sequence[str]) -> dict[str, Proof]:
+    """The newest restore that held, by plan, of those that have one; without reports."""
+    rows = Proof.objects.of(scope).filter(plan__in=plans, ok=True, level__gte=RESTORED_LEVEL)
+    newest = rows.order_by().values("plan").annotate(newest=Max("pk")).values("newest")
+    return {row.plan_id: row for row in Proof.objects.of(scope).filter(pk__in=newest).defer("report")}
 
 
 def progress_of(scope: Scope, plan: str) -> list[DrillProgress]:

@@ -15,7 +15,7 @@ from forestall.backups.values import WORK_TITLES
 from forestall.estate import queries as estate
 from forestall.journal.models import Entry
 from forestall.journal.queries import last_entries
-from forestall.judge.backups.values import LEVEL_NAMES
+from forestall.judge.backups.values import LEVEL_NAMES, WORK_OF_LEVEL
 from forestall.kernel.backups import LEVEL_OF_WORK, SourceSeen
 from forestall.web.access.gate import needs
 from forestall.web.console.backup_drawing import (
@@ -29,7 +29,6 @@ from forestall.web.console.backup_drawing import (
 from forestall.web.console.common import Asked, attempt, seen_or_404
 
 PAGE = 50
-START_MAX = 100_000
 RUNS_SHOWN = 400
 COPIES_SHOWN = 30
 PROOFS_SHOWN = 30
@@ -68,10 +67,9 @@ def backup_board(request: Asked) -> HttpResponse:
     show = given.get("show", "")
     show = show if show in FACES else ""
     client = given.get("client", "")
-    start = int(given["start"]) if given.get("start", "").isdecimal() else 0
-    start = min(start, START_MAX)
+    after = given.get("after", "")[:80]
     words = given.get("q", "")[:200]
-    found = queries.board(scope, client=client, words=words, show=show, start=start, limit=PAGE)
+    found = queries.board(scope, client=client, words=words, show=show, after=after, limit=PAGE)
     counts = queries.count_board(scope, client=client)
     context = {
         "nav": "backups",
@@ -81,8 +79,8 @@ def backup_board(request: Asked) -> HttpResponse:
         "show": show,
         "q": words,
         "client": estate.find_client(scope, client) if client else None,
-        "next": start + PAGE if len(found) > PAGE else None,
-        "start": start,
+        "next": queries.place_of(found[PAGE - 1]) if len(found) > PAGE else "",
+        "after": after,
         "now": timezone.now(),
     }
     return render(request, "console/backups.html", context)
@@ -91,8 +89,14 @@ def backup_board(request: Asked) -> HttpResponse:
 @needs("findings:read")
 def backup_expected(request: Asked) -> HttpResponse:
     """What is expected of plans and by when: nothing stops silently."""
-    rows = queries.expected_next(request.scope, limit=200)
-    return render(request, "console/backups_expected.html", {"nav": "backups", "rows": rows})
+    found, more = queries.deadlines(request.scope)
+    context = {
+        "nav": "backups",
+        "rows": [(one, WORK_TITLES[work] if (work := WORK_OF_LEVEL.get(one.level)) else "") for one in found],
+        "more": more,
+        "now": timezone.now(),
+    }
+    return render(request, "console/backups_expected.html", context)
 
 
 @needs("findings:read")

@@ -18,6 +18,7 @@ from forestall.web.console import (
     log_search,
     networks,
     overview,
+    portal_backups,
     probes,
 )
 from forestall.web.live import events
@@ -70,6 +71,8 @@ urlpatterns = [
     path("proofs/<str:proof>/", backups.backup_proof, name="backup-proof"),
     path("proofs/<str:proof>/file", backups.backup_proof_file, name="backup-proof-file"),
     path("proofs/<str:proof>/pdf", backups.backup_proof_pdf, name="backup-proof-pdf"),
+    path("portal/backups/", portal_backups.portal_backups, name="portal-backups"),
+    path("portal/proofs/<str:proof>/pdf", portal_backups.portal_proof_pdf, name="portal-proof-pdf"),
     path("findings/", desk.finding_list, name="findings"),
     path("findings/<str:finding>/", desk.finding_page, name="finding"),
     path("alerts/", desk.alert_list, name="alerts"),
