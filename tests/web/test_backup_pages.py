@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -180,7 +181,8 @@ def test_the_board_reads_an_index_and_a_page_of_fifty(owner: Browser) -> None:
         PlanStanding.objects.filter(plan=seen[0]).update(concern=0, level=6)
     assert not address and len(set(seen)) == 121, "none is left out, though one moved"
     assert page(owner, "/backups/?after=nonsense").count("<tr data-href") == 50
-    rows = PlanStanding.objects.order_by("-concern", "-overdue", "level", "proved_at", "plan")
+    oldest = F("proved_at").asc(nulls_first=True)
+    rows = PlanStanding.objects.order_by("-concern", "-overdue", "level", oldest, "plan")
     assert "standing_worst" in rows[:51].explain()
 
 

@@ -1,13 +1,13 @@
 """Every read of backups, tenant-scoped."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet
 
+from forestall.backups.board_place import behind
 from forestall.backups.models import (
     BackupPlan,
     BackupRun,
@@ -30,10 +30,6 @@ STRIP_MAX = 120
 PLAN_RULES = "backup-"
 RESTORED_LEVEL, PLAUSIBLE_LEVEL = 4, 1
 DEADLINES_OF = 200
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-PLACE = re.compile(
-    r"(?P<concern>\d{1,4})\.(?P<overdue>[01])\.(?P<level>-?\d)\.(?P<proved>x|\d{1,17})\.(?P<plan>[0-9A-Z]{13})"
-)
 LEVELS = 7
 
 
@@ -64,7 +60,7 @@ def board(
 ) -> list[PlanStanding]:
     """How plans stand, the worst first: with an open finding, overdue with a proof, the lowest level, the
     oldest proof. With `plan`, its `asset` and `client`. `show`: "wrong", "overdue", "paused", "unproved"
-    (below level 4), else all. `after`: the `place_of` the last one of the page before."""
+    (below level 4), else all. `after`: the `board_place.place_of` the last one of the page before."""
     rows = _standings(scope, client=client)
     if words:
         for word in words.split()[:5]:
@@ -83,43 +79,10 @@ def board(
     elif show == "unproved":
         rows = rows.filter(level__lt=RESTORED_LEVEL)
     if after:
-        rows = rows.filter(_behind(after))
+        rows = rows.filter(behind(after))
     rows = rows.select_related("plan", "plan__asset", "client").defer("implausible")
     ordered = rows.order_by("-concern", "-overdue", "level", F("proved_at").asc(nulls_first=True), "plan")
     return list(ordered[: min(limit, PAGE_MAX) + 1])
-
-
-def place_of(row: PlanStanding) -> str:
-    """Where a plan stands on the board, for `after`: where it stood then, should it move."""
-    proved = to_us(row.proved_at) if row.proved_at is not None else "x"
-    return f"{row.concern}.{int(row.overdue)}.{row.level}.{proved}.{row.plan_id}"
-
-
-def _behind(place: str) -> Q:
-    """What stands behind a place; nothing is left out for words that name none."""
-    found = PLACE.fullmatch(place)
-    if found is None:
-        return Q()
-    concern, overdue, level = int(found["concern"]), found["overdue"] == "1", int(found["level"])
-    proved = found["proved"]
-    same = Q(concern=concern)
-    behind = Q(concern__lt=concern)
-    if overdue:
-        behind |= same & Q(overdue=False)
-    same &= Q(overdue=overdue)
-    behind |= same & Q(level__gt=level)
-    same &= Q(level=level)
-    if proved == "x":
-        behind |= same & Q(proved_at__isnull=False)
-        return behind | same & Q(proved_at=None, plan__gt=found["plan"])
-    at = EPOCH + timedelta(microseconds=int(proved))
-    behind |= same & Q(proved_at__gt=at)
-    return behind | same & Q(proved_at=at, plan__gt=found["plan"])
-
-
-def to_us(at: datetime) -> int:
-    """Microseconds since 1970: an instant as exactly as the database keeps it."""
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def count_board(scope: Scope, *, client: str = "") -> BoardCounts:

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from forestall.backups import actions, coverage, queries, sealing
+from forestall.backups.board_place import place_of
 from forestall.backups.document import proof_pdf
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
 from forestall.backups.values import WORK_TITLES
@@ -79,7 +80,7 @@ def backup_board(request: Asked) -> HttpResponse:
         "show": show,
         "q": words,
         "client": estate.find_client(scope, client) if client else None,
-        "next": queries.place_of(found[PAGE - 1]) if len(found) > PAGE else "",
+        "next": place_of(found[PAGE - 1]) if len(found) > PAGE else "",
         "after": after,
         "now": timezone.now(),
     }
