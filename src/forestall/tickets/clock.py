@@ -129,6 +129,8 @@ def between(calendar: Calendar, begin: datetime, end: datetime) -> float:
 def after(calendar: Calendar, begin: datetime, seconds: float) -> datetime | None:
     """When so much business time has passed since `begin`; None when it does not within HORIZON_DAYS."""
     rest = timedelta(seconds=seconds)
+    if not rest:
+        return begin
     for span_begin, span_end in _spans(calendar, begin):
         from_here = max(span_begin, begin)
         if from_here + rest <= span_end:
