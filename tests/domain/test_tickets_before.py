@@ -115,6 +115,21 @@ def test_what_one_of_us_accounts_for_is_not_said(accounted):
     assert len(accounts) == 2 and all(accounts.values())
 
 
+def test_who_a_device_names_in_its_log_is_told_and_is_ours_if_it_is():
+    asset = make_asset(kind="switch")
+    capture(asset, "running", "vlan 1\n", at=START)
+    capture(asset, "running", "vlan 2\n", at=CHANGED_AT)
+    Change.objects.update(named=["ana from 10.0.0.5"])
+    ticket = ticket_of(asset)
+    assert before(ticket).text == (
+        "Before this ticket: Running changed at 08:52 by ana; nobody of ours was working on it."
+    )
+    make_person(login_names=["ana"])
+    assert before(ticket).text == ""
+    (account,) = accounts_of(EVERYTHING, list(Change.objects.select_related("asset"))).values()
+    assert account == "ana made it, who is ours"
+
+
 def test_windows_and_contacts_elsewhere_account_for_nothing():
     client = make_client()
     asset = make_asset(client, site=make_site(client))

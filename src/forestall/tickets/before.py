@@ -76,7 +76,7 @@ def _happened(change: Change) -> Happened:
     return Happened(
         id=change.pk, asset=change.asset_id, name=change.asset.name, kind=change.kind,
         title=change.title or change.kind, after_at=change.after_at, at=change.at,
-        who=tuple(map(str, change.signed_in)),
+        who=tuple(map(str, change.signed_in)), named=tuple(map(str, change.named)),
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ RESTART = "started"  # the kind of configuration that says when a machine starte
 @dataclass(frozen=True, slots=True)
 class Happened:
     """A change: it happened after `after_at` and before `at`. `who` was signed in, as the capture says it
-    (`anna from 10.0.0.7 since …`) or the device named it."""
+    (`anna from 10.0.0.7 since …`); `named` is who made it, as the device's own log says."""
 
     id: str
     asset: str
@@ -40,6 +40,7 @@ class Happened:
     after_at: datetime
     at: datetime
     who: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ def decide_account(happened: Happened, ours: Ours) -> str:
     for window in ours.windows:
         if _meets(window, happened, around=timedelta()):
             return f"in the maintenance window {window.says}"
-    mine = [login for login in map(login_of, happened.who) if login in ours.logins]
-    if mine:
-        return f"{mine[0]} was signed in, who is ours"
-    if not happened.who and happened.kind in BY_ITSELF:
+    for people, did in ((happened.named, "made it"), (happened.who, "was signed in")):
+        mine = [login for login in map(login_of, people) if login in ours.logins]
+        if mine:
+            return f"{mine[0]} {did}, who is ours"
+    if not happened.who and not happened.named and happened.kind in BY_ITSELF:
         return "nobody was signed in, and it changes by itself, as with updates"
     for span in ours.work:
         if _meets(span, happened, around=AROUND):
@@ -103,11 +105,13 @@ def say_before(happened: Sequence[Happened], zone: tzinfo, *, many: bool = False
 def _say(one: Happened, zone: tzinfo, *, named: bool) -> str:
     at = one.at.astimezone(zone)
     where = f" on {one.name}" if named else ""
-    people = list(dict.fromkeys(filter(None, (text.partition(" ")[0] for text in one.who))))
+    said = one.named or one.who
+    people = list(dict.fromkeys(filter(None, (text.partition(" ")[0] for text in said))))
     more = f" and {len(people) - PEOPLE_MAX} more" if len(people) > PEOPLE_MAX else ""
     if one.kind == RESTART:
         what = f"{one.name} restarted" if named else "the machine restarted"
         who = f" with {', '.join(people[:PEOPLE_MAX])}{more} signed in" if people else ""
         return f"{what} at {at:%H:%M}{who}"
-    who = f" by {', '.join(people[:PEOPLE_MAX])}{more} (signed in)" if people else ""
+    how = "" if one.named else " (signed in)"
+    who = f" by {', '.join(people[:PEOPLE_MAX])}{more}{how}" if people else ""
     return f"{one.title}{where} changed at {at:%H:%M}{who}"
