@@ -58,7 +58,7 @@ class Sameness(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """What an occurrence is recognised by. A finding has a rule; a client's report has `words` and no rule.
-    `templates`: numbers of kernel.templates, for rules on logs; `changes`: kinds, for those on configurations."""
+    `templates`: numbers of kernel.templates, for rules on logs; `changes`: kinds, for rules on changes."""
 
     client: str
     asset: str = ""
