@@ -2,7 +2,8 @@
 one costs.
 
 Each figure is a median of CPU ms in one process, with SQLite in a file: the board's first page as everybody
-sees it and for one client, its counts, what is expected next, a plan's runs; a plan's history loaded, judged.
+sees it and for one client, its counts, every deadline, both as whole pages, a plan's
+runs; a plan's history loaded, judged.
 Run: python benchmarks/backup_board.py [--plans 5000] [--days 1096]
 """
 
@@ -139,6 +140,7 @@ def rows() -> dict[str, Any]:
 
 def measure(plans: list[str]) -> dict[str, Any]:
     from forestall.backups import queries
+    from forestall.backups.board_place import place_of
     from forestall.backups.judged import history_of, judged_plan
     from forestall.backups.models import BackupPlan
     from forestall.estate.tenancy import Scope, system_scope
@@ -150,6 +152,8 @@ def measure(plans: list[str]) -> dict[str, Any]:
 
     every = system_scope("benchmark")
     middle = BackupPlan.objects.select_related("client", "standing").get(pk=plans[len(plans) // 2])
+    middle_place = place_of(middle.standing)
+    browser = signed_in()
     one = Scope("benchmark", clients=frozenset({middle.client_id}))
     judged = judged_plan(middle, produces=frozenset())
     history = history_of(middle, middle.standing)
@@ -162,12 +166,34 @@ def measure(plans: list[str]) -> dict[str, Any]:
         "board_words_ms": median_ms(lambda: queries.board(every, words="srv-49 files", limit=100)),
         "board_client_ms": median_ms(lambda: queries.board(one, limit=100)),
         "counts_ms": median_ms(lambda: queries.count_board(every)),
-        "expected_ms": median_ms(lambda: queries.expected_next(every)),
+        "board_middle_ms": median_ms(lambda: queries.board(every, after=middle_place, limit=100)),
+        "deadlines_ms": median_ms(lambda: queries.deadlines(every)),
+        "page_ms": median_ms(lambda: opened(browser, "/backups/")),
+        "page_expected_ms": median_ms(lambda: opened(browser, "/backups/expected/")),
         "runs_of_plan_ms": median_ms(lambda: queries.newest_runs(every, middle.pk)),
         "history_ms": median_ms(lambda: history_of(middle, middle.standing)),
         "judge_ms": median_ms(lambda: judge_plan(judged, history, rules=rules, now_ms=now_ms)),
         "history_runs": len(history.runs),
     }  # fmt: skip
+
+
+def signed_in() -> Any:
+    """A browser of somebody who sees everything."""
+    from django.conf import settings
+    from django.test import Client as Browser
+
+    from forestall.estate.models import Person
+
+    person = Person.objects.create(email="owner@provider.example", role="owner", all_clients=True)
+    browser = Browser(headers={"host": "localhost"})
+    browser.force_login(person, backend=settings.AUTHENTICATION_BACKENDS[0])
+    return browser
+
+
+def opened(browser: Any, address: str) -> None:
+    """A page, to its end."""
+    answer = browser.get(address)
+    assert answer.status_code == 200, answer.status_code
 
 
 def median_ms(work: Callable[[], Any]) -> float:

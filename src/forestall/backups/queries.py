@@ -29,7 +29,7 @@ OVERDUE_MAX = 5_000
 STRIP_MAX = 120
 PLAN_RULES = "backup-"
 RESTORED_LEVEL, PLAUSIBLE_LEVEL = 4, 1
-DEADLINES_OF = 200
+DEADLINES_OF, DEADLINES_MAX = 150, 150
 LEVELS = 7
 
 
@@ -114,9 +114,8 @@ class Deadline:
 
 
 def deadlines(scope: Scope, *, client: str = "", plans: int = DEADLINES_OF) -> tuple[list[Deadline], bool]:
-    """Everything that is expected of plans and by when, the most overdue first; whether there is more. Of so
-    many plans, those of which something is expected first; what is expected later of them than the first
-    thing of all others is left out."""
+    """What is expected of plans and by when, the most overdue first, DEADLINES_MAX at most; whether there is
+    more. Nothing that is expected earlier than the last one is left out."""
     rows = _standings(scope, client=client).filter(next_due_at__isnull=False, plan__paused_at=None)
     rows = rows.select_related("plan", "plan__asset", "client").defer("implausible")
     taken = list(rows.order_by("next_due_at", "plan")[: min(plans, PAGE_MAX) + 1])
@@ -128,7 +127,8 @@ def deadlines(scope: Scope, *, client: str = "", plans: int = DEADLINES_OF) -> t
         if rung["due_ms"] is not None and rung["level"] != PLAUSIBLE_LEVEL  # it is due with the run itself
     ]
     found = [one for one in found if until is None or one.at <= until]
-    return sorted(found, key=lambda one: (one.at, one.standing.plan_id, one.level)), until is not None
+    found.sort(key=lambda one: (one.at, one.standing.plan_id, one.level))
+    return found[:DEADLINES_MAX], until is not None or len(found) > DEADLINES_MAX
 
 
 def expected_next(scope: Scope, *, client: str = "", limit: int = 100) -> list[PlanStanding]:
