@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "forestall"
-ROOMS = ("estate", "configs", "networks", "findings", "alerts", "tickets", "backups", "keeping", "intake")
+ROOMS = (
+    "estate",
+    "configs",
+    "networks",
+    "findings",
+    "alerts",
+    "tickets",
+    "backups",
+    "keeping",
+    "intake",
+    "agreements",
+)
 # "room.function" → why it needs no scope. Nothing needs one now; think twice before something does.
 WITHOUT_SCOPE: dict[str, str] = {}
 GATES = frozenset({"Scope"})

@@ -57,3 +57,8 @@ def consistency(old: int, new: int) -> list[bytes]:
 def last_checkpoint(least: int = 0) -> Checkpoint | None:
     """The newest signed checkpoint that covers at least `least` entries."""
     return Checkpoint.objects.filter(size__gte=least).order_by("-size").first()
+
+
+def entries_of(kinds: Collection[str], *, clients: Collection[str], most: int = 200_000) -> list[Entry]:
+    """The entries of these kinds about these clients, oldest first."""
+    return list(Entry.objects.filter(kind__in=kinds, client__in=clients).order_by("seq")[:most])
