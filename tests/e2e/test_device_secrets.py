@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -325,3 +326,134 @@ def everything_said(up: Installation) -> str:
         """
     )
     return found
+
+
+STARTUP, RUNNING = "show startup-config", "show running-config"
+BROUGHT = {"left-baseline", "configuration-unsaved", "secret-well-known"}
+
+
+def test_what_somebody_types_at_a_switch_is_seen_named_and_judged(up: Installation) -> None:
+    """A switch as we set it up; then the client's ana opens it with a community that everybody knows, without
+    saving it. Within seconds, not at the next hour: the change with her name, what the spec says of it, and
+    on the ticket that comes next that it was not us. When it is put back, everything is over."""
+    device = recording("cisco-ios")
+    running = device.given["answers"][RUNNING]
+    device.given["answers"][STARTUP] = running.replace("Building configuration...\n\n", "")
+    with served([(device, "Story-pw-1")]) as (port,):
+        asset = story(up, port, device.given["enable"])
+        poll(lambda: name_baseline(up, asset), within_s=CAPTURED_S, what="the first capture, its baseline")
+        known = open_rules(up, asset)
+        assert not BROUGHT & known
+        device.given["answers"][RUNNING] = running.replace(
+            "logging host", "snmp-server community public RW\nlogging host", 1
+        )
+        # which devices are captured is looked at every 10 s: a line before that asks for nothing
+        poll(lambda: log_line(up, asset), within_s=60, what="a line that is noticed", every_s=4)
+        poll(lambda: open_rules(up, asset) >= BROUGHT, within_s=60, what=f"{BROUGHT} of it")
+        said = told(up, asset)
+        assert said["named"] == ["ana from 10.0.0.5"] and "snmp-server community ‹secret" in said["summary"]
+        assert "ana" in said["before"] and "nobody of ours" in said["before"]
+        device.given["answers"][RUNNING] = running
+        capture_now(up, asset)
+        poll(lambda: not BROUGHT & open_rules(up, asset), within_s=90, what="the end of it")
+
+
+def story(up: Installation, port: int, enable: str) -> str:
+    """A switch at 127.0.0.8 that the agent captures; its identifier."""
+    found: str = up.desk.ask(
+        f"""
+        from forestall.estate.actions import add_asset, add_probe
+        from forestall.estate.credentials import add_credential, credential_for
+        from forestall.estate.models import Collector
+        from forestall.estate.tenancy import system_scope
+        scope = system_scope("test")
+        agent = Collector.objects.exclude(platform="server").get()
+        asset = add_asset(scope, client=agent.client_id, name="sw-story", kind="switch",
+                          addresses=["127.0.0.8"])
+        row = add_credential(scope, client=agent.client_id, name="story", kind="ssh",
+                             fields={{"user": {USER!r}, "password": "Story-pw-1", "enable": {enable!r}}})
+        add_probe(scope, asset=asset, kind="device", target="127.0.0.1:{port}",
+                  settings={{"recipe": "cisco-ios"}}, interval_s=3600, collector=agent.pk,
+                  credential=credential_for(scope, asset, row.pk, kinds=("ssh",)))
+        return asset.pk
+        """
+    )
+    return found
+
+
+def name_baseline(up: Installation, asset: str) -> bool:
+    """Name the first version of the running configuration; whether it was there."""
+    return bool(
+        up.desk.ask(
+            f"""
+            from django.utils import timezone
+            from forestall.configs.actions import name_baseline
+            from forestall.configs.models import Version
+            from forestall.estate.tenancy import system_scope
+            row = Version.objects.filter(asset={asset!r}, kind="running").first()
+            if row is None:
+                return False
+            name_baseline(system_scope("test"), row.pk, because="As we set it up.", now=timezone.now())
+            return True
+            """
+        )
+    )
+
+
+def open_rules(up: Installation, asset: str) -> set[str]:
+    return set(
+        up.desk.ask(
+            f"""
+            from forestall.findings.models import Finding
+            rows = Finding.objects.filter(asset={asset!r}, ended_at=None)
+            return list(rows.values_list("rule", flat=True))
+            """
+        )
+    )
+
+
+def told(up: Installation, asset: str) -> dict[str, Any]:
+    """The last change, and what a ticket that a person opens now says of what happened before."""
+    found: dict[str, Any] = up.desk.ask(
+        f"""
+        from django.utils import timezone
+        from forestall.configs.models import Change
+        from forestall.estate.models import Asset
+        from forestall.estate.tenancy import system_scope
+        from forestall.tickets.actions import open_by_hand
+        from forestall.tickets.before import self_repair_of
+        scope = system_scope("test")
+        change = Change.objects.filter(asset={asset!r}).latest("at")
+        client = Asset.objects.get(pk={asset!r}).client_id
+        ticket = open_by_hand(scope, client=client, asset={asset!r}, title="No network", now=timezone.now())
+        before = self_repair_of(scope, ticket).text
+        return {{"named": change.named, "summary": change.summary, "before": before}}
+        """
+    )
+    return found
+
+
+def capture_now(up: Installation, asset: str) -> None:
+    """As the button on its page does."""
+    up.desk.ask(
+        f"""
+        from django.utils import timezone
+        from forestall.estate.actions import ask_now
+        from forestall.estate.models import Probe
+        from forestall.estate.tenancy import system_scope
+        return ask_now(system_scope("test"), Probe.objects.filter(asset={asset!r}), now=timezone.now())
+        """
+    )
+
+
+def log_line(up: Installation, asset: str) -> bool:
+    """The switch logs that it was configured; whether such a line was noticed by now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.bind(("127.0.0.8", 0))
+        stamp = time.strftime("%b %e %H:%M:%S", time.gmtime())
+        text = "%SYS-5-CONFIG_I: Configured from console by ana on vty0 (10.0.0.5)"
+        line.sendto(f"<189>{stamp} sw-story {text}".encode(), ("127.0.0.1", up.port("syslog")))
+    asked = (
+        f"from forestall.configs.models import Notice\nreturn Notice.objects.filter(asset={asset!r}).count()"
+    )
+    return bool(up.desk.ask(asked))
