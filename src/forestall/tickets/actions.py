@@ -8,22 +8,16 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from forestall.estate.models import Asset, Client, Person
+from forestall.estate.models import Person
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import every, seen
 from forestall.kernel.errors import Trouble
 from forestall.kernel.words import say_duration
-from forestall.tickets.decide import PRIORITIES, STATUSES
-from forestall.tickets.following import (
-    NUMBER_TRIES,
-    Followed,
-    follow_alerts,
-    journal,
-    next_number,
-    open_for,
-    write_entry,
-)
+from forestall.tickets.decide import STATUSES
+from forestall.tickets.following import Followed, follow_alerts, journal, open_for, write_entry
 from forestall.tickets.models import Effort, Entry, Ticket
+from forestall.tickets.opening import TEXT_MAX_CHARS, Opening, check_priority, open_ticket
+from forestall.tickets.sla import change_priority, settle
 
 __all__ = [
     "Followed",
@@ -38,7 +32,6 @@ __all__ = [
     "stop_timer",
 ]
 
-TEXT_MAX_CHARS = 20_000
 EFFORT_MOST = timedelta(hours=12)  # a timer that ran longer was forgotten: its effort is cut to this
 
 
@@ -53,33 +46,8 @@ def open_by_hand(
     now: datetime,
 ) -> Ticket:
     """A ticket that a person writes. Raises Trouble for a missing title or a wrong priority."""
-    if not title.strip():
-        raise Trouble("a ticket needs a title", "Write in one line what is wrong.")
-    _check_priority(priority)
-    Client.objects.all().of(scope).get(pk=client)
-    if asset is not None:
-        seen(Asset, scope).get(pk=asset, client_id=client)
-    for attempt in range(NUMBER_TRIES):
-        try:
-            with transaction.atomic():
-                ticket = Ticket.objects.create(
-                    number=next_number(),
-                    client_id=client,
-                    asset_id=asset,
-                    title=title.strip()[:300],
-                    status="open",
-                    priority=priority,
-                    touched_at=now,
-                    opened_at=now,
-                    changed_at=now,
-                )
-                write_entry(ticket, "opened", text.strip()[:TEXT_MAX_CHARS], actor=scope.actor, now=now)
-                journal("ticket.opened", ticket, actor=scope.actor, now=now, more={"by_hand": True})
-            return ticket
-        except IntegrityError:  # another process took the number
-            if attempt == NUMBER_TRIES - 1:
-                raise
-    raise AssertionError("unreachable")
+    opening = Opening(client=client, title=title, text=text, asset=asset, priority=priority)
+    return open_ticket(scope, opening, now=now)
 
 
 def assign(scope: Scope, ticket: str, *, person: str | None, now: datetime) -> Ticket:
@@ -146,12 +114,13 @@ def set_status(scope: Scope, ticket: str, *, status: str, now: datetime, text: s
 
 def set_priority(scope: Scope, ticket: str, *, priority: int, now: datetime) -> Ticket:
     """1 (now) to 4 (whenever). Raises Trouble for another number."""
-    _check_priority(priority)
+    check_priority(priority)
     with transaction.atomic():
         row = _locked(scope, ticket)
         was, row.priority = row.priority, priority
         _touch(row, now)
         row.save()
+        change_priority(row, was, now)
         write_entry(row, "status", f"priority {was} → {priority}", actor=scope.actor, now=now)
         journal("ticket.changed", row, actor=scope.actor, now=now, more={"was_priority": was})
     return row
@@ -172,6 +141,7 @@ def start_timer(scope: Scope, ticket: str, *, person: Person, now: datetime) -> 
         if row.status == "open":
             row.status = "in_progress"
         row.save()
+        settle(row, "effort", now)
         journal("ticket.changed", row, actor=scope.actor, now=now, more={"timer": "started"})
     return effort
 
@@ -205,8 +175,3 @@ def _locked(scope: Scope, ticket: str) -> Ticket:
 def _touch(ticket: Ticket, now: datetime) -> None:
     ticket.touched_at = ticket.touched_at or now
     ticket.changed_at = now
-
-
-def _check_priority(priority: int) -> None:
-    if priority not in PRIORITIES:
-        raise Trouble(f"there is no priority {priority}", "Choose 1 (now) to 4 (whenever).")

@@ -4,11 +4,12 @@ Business time is real time that passes while the wall clock of a zone shows busi
 holiday: an hour that daylight saving skips does not count, one that comes twice counts twice.
 """
 
+from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import holidays
 
@@ -16,6 +17,7 @@ DAY_MINUTES = 24 * 60
 HORIZON_DAYS = 1500  # a budget that no business hours fill within this has no due time
 _REACH = timedelta(hours=15)  # no zone is further from UTC
 _DAY = timedelta(days=1)
+STEPS = ("day", "week", "month")
 
 Span = tuple[datetime, datetime]
 
@@ -205,3 +207,23 @@ def _holidays(country: str, subdivision: str, year: int) -> frozenset[date]:
     if not country:
         return frozenset()
     return frozenset(holidays.country_holidays(country, subdiv=subdivision or None, years=year))
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that name; UTC for one that is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def step_of(first: datetime, every: str, number: int) -> datetime:
+    """The `number`th time of a series by day, week or month, at the wall time of the first; a day that a
+    month has not is its last. Raises ValueError for another `every`."""
+    if every not in STEPS:
+        raise ValueError(f"there is no series by {every!r}")
+    if every != "month":
+        return first + timedelta(days=number * (7 if every == "week" else 1))
+    months = first.month - 1 + number
+    year, month = first.year + months // 12, months % 12 + 1
+    return first.replace(year=year, month=month, day=min(first.day, monthrange(year, month)[1]))

@@ -94,3 +94,9 @@ def decide_recovery(
 def priority_of(severity: State) -> int:
     """1 (now) for what breaks, 2 for the rest."""
     return 1 if severity is State.BREAKING else 2
+
+
+def priority_from(*, impact: int, urgency: int) -> int:
+    """1 (now) to 4 (whenever), from impact (1 the whole client to 3 one person) and urgency (1 nobody can
+    work to 3 it can wait)."""
+    return max(1, min(4, impact + urgency - 1))

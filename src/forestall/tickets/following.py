@@ -26,6 +26,7 @@ from forestall.tickets.decide import (
 )
 from forestall.tickets.models import Entry, Link, Ticket
 from forestall.tickets.search import index_words
+from forestall.tickets.sla import change_priority, settle
 from forestall.tickets.values import INTERNAL, KINDS
 
 ACTOR = "forestall:tickets"
@@ -147,6 +148,7 @@ def write_entry(
         message_id=message_id[:255],
     )
     index_words(ticket, text)
+    settle(ticket, kind, now)
     return entry
 
 
@@ -188,12 +190,13 @@ def _open(alert: Alert, decision: OpenTicket, now: datetime) -> Ticket:
 
 def _count(ticket: Ticket, alert: Alert, decision: CountOn, now: datetime) -> None:
     ticket.occurrences += 1
-    ticket.priority = decision.priority
+    was, ticket.priority = ticket.priority, decision.priority
     ticket.changed_at = now
     if decision.reopen:
         ticket.status = "open"
         ticket.closed_at = None
     ticket.save()
+    change_priority(ticket, was, now)
     text = f"Occurrence {ticket.occurrences}: {decision.why}.\n{alert.reason}"
     write_entry(ticket, "occurrence", text, actor=ACTOR, now=now)
     journal(
@@ -242,6 +245,7 @@ def _keep_up(link: Link, now: datetime) -> None:
         if not taken.exists() and not others.exists():
             ticket.cause_key, ticket.asset_id, ticket.title = alert.cause_key, alert.asset_id, alert.title
             changes.append(f"A larger cause was found: {alert.title}.\n{alert.reason}")
+    was = ticket.priority
     wanted = priority_of(State(alert.severity))
     if wanted < ticket.priority and ticket.touched_at is None:
         ticket.priority = wanted
@@ -251,6 +255,7 @@ def _keep_up(link: Link, now: datetime) -> None:
     with transaction.atomic():
         ticket.changed_at = now
         ticket.save(update_fields=["cause_key", "asset", "title", "priority", "changed_at"])
+        change_priority(ticket, was, now)
         write_entry(ticket, "note", "\n".join(changes), actor=ACTOR, now=now)
         journal("ticket.changed", ticket, actor=ACTOR, now=now, more={"alert": alert.pk, "why": changes})
 

@@ -139,6 +139,9 @@ class Effort(Identified):
     person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="effort")
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    cost_class = models.CharField(max_length=16, default="remote")  # values.COST_CLASSES
+    by_hand = models.BooleanField(default=False)
+    note = models.CharField(max_length=300, blank=True)
 
     objects = Tenanted.as_manager()
 

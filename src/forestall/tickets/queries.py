@@ -8,18 +8,22 @@ from django.db.models import Count, F, Q, QuerySet
 
 from forestall.alerts.models import Alert, Evidence
 from forestall.configs.models import Change
-from forestall.estate.models import Person
+from forestall.estate.models import Asset, Person
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
 from forestall.findings.models import Finding
 from forestall.kernel.cursors import Page, cut, read_cursor
 from forestall.tickets.before import Before, self_repair_of
 from forestall.tickets.models import Effort, Entry, Ticket
+from forestall.tickets.search import found_by
 
 PAGE_MOST = 200
 TIMELINE_MOST = 500
 CHANGES_MOST = 20
 CHANGES_WITHIN = timedelta(days=7)
+NUMBER_MOST_DIGITS = 10
+FOUND_MOST = 500  # the newest that hold the words; of more than these a page shows none
+ASSETS_MOST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ def list_tickets(
 ) -> Page[Ticket]:
     """Tickets, the most urgent first and of these the newest first. Raises Trouble for a wrong cursor.
 
-    `words` all occur in the title or the asset's name; a number finds the ticket of that number.
+    `words` all occur in what was said on the ticket or its title (search.py), or in its asset's name; the last
+    may be the beginning of one. A number finds the ticket of that number.
     """
     rows = of(scope)
     if open_only:
@@ -73,15 +78,24 @@ def list_tickets(
         rows = rows.filter(assignee=assignee)
     if unassigned:
         rows = rows.filter(assignee=None)
-    for word in words.split()[:10]:
-        number = Q(number=int(word)) if word.isascii() and word.isdigit() and len(word) < 10 else Q()
-        rows = rows.filter(Q(title__icontains=word) | Q(asset__name__icontains=word) | number)
+    rows = _worded(scope, rows, words)
     if after:
         priority, number_below = read_cursor(after, tuple[int, int])
         rows = rows.filter(Q(priority__gt=priority) | Q(priority=priority, number__lt=number_below))
     most = max(1, min(most, PAGE_MOST))
     found = list(rows.order_by("priority", "-number")[: most + 1])
     return cut(found, most, lambda row: (row.priority, row.number))
+
+
+def _worded(scope: Scope, rows: "QuerySet[Ticket]", words: str) -> "QuerySet[Ticket]":
+    asked = words.strip().lstrip("#")
+    if not asked:
+        return rows
+    if asked.isascii() and asked.isdigit() and len(asked) < NUMBER_MOST_DIGITS:
+        return rows.filter(Q(number=int(asked)) | Q(pk__in=found_by(scope, asked).values("ticket")))
+    found = found_by(scope, asked).order_by("-pk").values_list("ticket", flat=True)[:FOUND_MOST]
+    assets = seen(Asset, scope).filter(name__istartswith=asked).values_list("pk", flat=True)[:ASSETS_MOST]
+    return rows.filter(Q(pk__in=list(found)) | Q(asset__in=list(assets)))
 
 
 def get(scope: Scope, ticket: str) -> Ticket:
