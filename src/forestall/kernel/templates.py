@@ -8,16 +8,19 @@ stored is never changed by it.
 A shape is read as words and the punctuation between them; numbers, addresses, paths, host names, dates and
 units vary by themselves, as does a name behind `user` or `host`. Of the rest a word varies
 
-- where at least BRANCHES shapes differ in it alone (VALUES behind a `=`, FIRST_WORDS at the beginning of the
-  message), and none of the words says a state: `started` and `stopped` are never one message;
+- where at least `Ways.words` shapes differ in it alone (`values` behind a `=`, `first` at the beginning of
+  the message), and none of the words says a state: `started` and `stopped` are never one message;
 - where another template has a variable in its place and all else is equal.
 
     templates = Templates(kept)                  # what `known()` gave last time, or nothing
     templates.learn(shapes)                      # distinct ones, see `shape_text`; cheap when none is new
     templates.of(shape)                          # Template(fingerprint, text)
+    templates.of_line(message)                   # the same of a message as it came
 
 A template keeps the fingerprint of its oldest shape, however much it takes in later; `now(fingerprint)` says
-what became of one. The text of a template may be asked for like a shape. Pure; bounded by SHAPES_MAX.
+what became of one. The text of a template may be asked for like a shape: who keeps the text beside something
+that happened finds today's fingerprint of it in any process, also without what `known()` gave. What an asset
+said in a time, by templates, is read by `telemetry.messages`. Pure; bounded by SHAPES_MAX.
 """
 
 import re
@@ -32,9 +35,6 @@ WILD = "<*>"
 SHAPES_MAX = 20_000  # more are templates of their own, and not remembered
 WORDS_MAX = 120  # of a shape, with punctuation; what comes behind them varies
 ROUNDS_MAX = 4
-BRANCHES = 4
-VALUES = 2
-FIRST_WORDS = 12
 FEW = 2_000  # shapes up to which every new one is looked at against all others at once
 GROWTH = 0.05  # beyond: when so many are new
 
@@ -83,6 +83,17 @@ class Template(NamedTuple):
     text: str
 
 
+class Ways(NamedTuple):
+    """How many words have to be met in one place until it varies: in the midst, behind a `=`, at first."""
+
+    words: int = 4
+    values: int = 2
+    first: int = 12
+
+
+WAYS = Ways()
+
+
 def read_shape(shape: str) -> Words:
     """The words, blanks and punctuation of a shape, with WILD for what varies by itself."""
     text = _WHOLE.sub("\x02", shape.strip())
@@ -98,8 +109,9 @@ def read_shape(shape: str) -> Words:
 class Templates:
     """The templates of the shapes of one client, or of several."""
 
-    def __init__(self, known: Iterable[tuple[int, str]] = ()) -> None:
+    def __init__(self, known: Iterable[tuple[int, str]] = (), *, ways: Ways = WAYS) -> None:
         """`known` as `known()` gave it: its fingerprints are kept."""
+        self._ways = ways
         self._template: dict[Words, Words] = {}  # shape → template
         self._first: dict[Words, int] = {}  # template → its fingerprint
         self._became: dict[int, int] = {}
@@ -152,7 +164,7 @@ class Templates:
         """Bring what is one message together, as long as that makes more so."""
         self._fresh = 0
         for _ in range(ROUNDS_MAX):
-            moved = _branches(self._first)
+            moved = _branches(self._first, self._ways)
             moved |= _covered({moved.get(words, words) for words in self._first})
             if not moved:
                 return
@@ -220,7 +232,7 @@ def _joined(words: Sequence[str]) -> Words:
     return tuple(kept)
 
 
-def _branches(templates: Iterable[Words]) -> dict[Words, Words]:
+def _branches(templates: Iterable[Words], enough: Ways) -> dict[Words, Words]:
     """Template → the one with a variable in the place in which most others differ from it alone."""
     ways: defaultdict[tuple[Words, Words], set[str]] = defaultdict(set)
     for words in templates:
@@ -229,7 +241,7 @@ def _branches(templates: Iterable[Words]) -> dict[Words, Words]:
                 ways[words[:place], words[place + 1 :]].add(word)
     best: dict[Words, tuple[int, Words]] = {}
     for (before, behind), there in ways.items():
-        need = FIRST_WORDS if not before else VALUES if before[-1] == "=" else BRANCHES
+        need = enough.first if not before else enough.values if before[-1] == "=" else enough.words
         if len(there) < need or any(word.lower() in STATES for word in there):
             continue
         if not any(word[0].isalpha() for word in (*before, *behind)):

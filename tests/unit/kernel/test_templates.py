@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestall.kernel.shapes import shape_text
-from forestall.kernel.templates import BRANCHES, SHAPES_MAX, WILD, Templates, read_shape
+from forestall.kernel.templates import SHAPES_MAX, WAYS, WILD, Templates, read_shape
 
 USERS = ("root", "test", "news", "cyrus", "admin")
 
@@ -38,7 +38,7 @@ def test_numbers_addresses_paths_hosts_dates_and_units_vary_by_themselves() -> N
 
 def test_a_word_in_which_enough_shapes_differ_varies() -> None:
     lines = [f"access of {name} to the share books was noted" for name in USERS]
-    assert len(texts(learned(*lines[: BRANCHES - 1]), *lines[: BRANCHES - 1])) == BRANCHES - 1
+    assert len(texts(learned(*lines[: WAYS.words - 1]), *lines[: WAYS.words - 1])) == WAYS.words - 1
     assert texts(learned(*lines), *lines) == {"access of <*> to the share books was noted"}
 
 
