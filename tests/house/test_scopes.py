@@ -17,6 +17,7 @@ ROOMS = (
     "backups",
     "keeping",
     "intake",
+    "problems",
     "agreements",
 )
 # "room.function" → why it needs no scope. Nothing needs one now; think twice before something does.

@@ -20,6 +20,7 @@ NOT_OF_A_CLIENT = {
     "estate.SetupLink": "the installation's",
     "estate.SignInFailures": "hashed persons and addresses, forgotten after a day",
     "intake.FeedBlock": "a number",
+    "problems.Round": "identifiers up to which was looked",
     "journal.Entry": "append-only: contents are erased by keeping.erasing, hashes stay",
     "journal.Node": "hashes alone",
     "journal.Head": "a number",

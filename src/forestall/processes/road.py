@@ -1,4 +1,4 @@
-"""The road from a transition to a person: findings, evidence, alerts, tickets, in this order.
+"""The road from a transition to a person: findings, evidence, alerts, tickets, problems, in this order.
 
 Evidence is sealed before an alert can make a delivery. Every step is safe to repeat, so a crash anywhere is
 mended by the next call.
@@ -11,6 +11,7 @@ from forestall.alerts import actions as alerts
 from forestall.alerts.evidence import Reader, list_unsealed, seal_missing
 from forestall.findings.actions import apply
 from forestall.judge.values import Transition
+from forestall.problems.rounds import go_round
 from forestall.tickets.following import follow_alerts
 
 MEND_EVERY = timedelta(minutes=1)
@@ -35,6 +36,7 @@ class Road:
         if moved:
             alerts.raise_for(moved, now=now)
             follow_alerts(now=now)
+            go_round(now=now, also=telling)
 
     def tick(self, *, now: datetime) -> None:
         """What only time decides: group waits, windows, repeats, tickets of what was told. At the first tick
@@ -42,6 +44,7 @@ class Road:
         if self._mended_at is None or now - self._mended_at >= MEND_EVERY:
             self._mended_at = now
             self._mend(now)
+            go_round(now=now)
         alerts.tick(now=now)
         follow_alerts(now=now)
 

@@ -1,0 +1,192 @@
+"""Every read of problems, tenant-scoped."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q, QuerySet
+
+from forestall.configs.models import Change
+from forestall.estate.tenancy import Scope
+from forestall.findings.gate import seen
+from forestall.kernel.cursors import Page, cut, read_cursor
+from forestall.problems.decide import Watch, decide_watch
+from forestall.problems.models import Article, Fix, Hypothesis, Occurrence, Problem, Suspects
+from forestall.tickets.models import Effort, Entry, Ticket
+
+PAGE_MOST = 200
+SHOWN_MOST = 100
+FIXES_MOST = 2_000
+LIVE = ("proposed", "open", "on_watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a post-mortem's timeline."""
+
+    at: datetime
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemPage:
+    """Everything of one problem; `spent` is the effort on all its tickets, `watch` how long a fix of now
+    would be watched, `changes` what may be named as the fix (the newest first)."""
+
+    problem: Problem
+    occurrences: list[Occurrence]
+    times: int
+    tickets: list[Ticket]
+    spent: timedelta
+    hypotheses: list[Hypothesis]
+    suspects: Suspects | None
+    fixes: list[Fix]
+    changes: list[Change]
+    watch: Watch
+    timeline: list[Line]
+    articles: list[Article] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many fixes were decided in a group, and how many of them came back."""
+
+    group: str
+    fixes: int
+    came_back: int
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return self.came_back / self.fixes if self.fixes else 0.0
+
+
+def of(scope: Scope) -> "QuerySet[Problem]":
+    """All problems that the scope sees, with client and asset."""
+    return seen(Problem, scope).select_related("client", "asset")
+
+
+def list_problems(
+    scope: Scope, *, status: str = "live", client: str = "", after: str | None = None, most: int = 50
+) -> Page[Problem]:
+    """Problems, the last changed first, with `times` they came. `status` "live" for all that are not decided.
+    Raises Trouble for a wrong cursor."""
+    rows = of(scope)
+    if status == "live":
+        rows = rows.filter(status__in=LIVE)
+    elif status:
+        rows = rows.filter(status=status)
+    if client:
+        rows = rows.filter(client=client)
+    if after:
+        at, key = read_cursor(after, tuple[datetime, str])
+        rows = rows.filter(Q(changed_at__lt=at) | Q(changed_at=at, pk__lt=key))
+    most = max(1, min(most, PAGE_MOST))
+    rows = rows.annotate(times=Count("occurrences", filter=Q(occurrences__episode=True)))
+    found = list(rows.order_by("-changed_at", "-pk")[: most + 1])
+    return cut(found, most, lambda row: (row.changed_at, row.pk))
+
+
+def find_problem(scope: Scope, problem: str) -> Problem | None:
+    """One problem, or None."""
+    return of(scope).filter(pk=problem).first()
+
+
+def tickets_of(scope: Scope, problem: Problem) -> list[Ticket]:
+    """All tickets of a problem's occurrences, the newest first."""
+    mine = Q(alerts__findings__occurrence__problem=problem) | Q(occurrence__problem=problem)
+    rows = seen(Ticket, scope).filter(mine, client=problem.client_id).select_related("assignee")
+    return list(rows.distinct().order_by("-number")[:SHOWN_MOST])
+
+
+def page_of(scope: Scope, problem: Problem, *, now: datetime) -> ProblemPage:
+    """Everything for the page of a problem."""
+    rows = seen(Occurrence, scope).filter(problem=problem)
+    occurrences = list(rows.select_related("asset", "finding", "ticket").order_by("-at")[:SHOWN_MOST])
+    onsets = list(rows.filter(episode=True).order_by("-at").values_list("at", flat=True)[:SHOWN_MOST])
+    tickets = tickets_of(scope, problem)
+    effort = seen(Effort, scope).filter(ticket__in=tickets)
+    spent = sum(((one.ended_at or now) - one.started_at for one in effort), timedelta())
+    fixes = list(seen(Fix, scope).filter(problem=problem).select_related("change").order_by("-done_at")[:50])
+    last = min(onsets) if onsets else problem.opened_at
+    changes = seen(Change, scope).filter(client=problem.client_id, at__gt=last)
+    if problem.asset_id:
+        near = Q(asset=problem.asset_id) | Q(asset__children=problem.asset_id)
+        changes = changes.filter(near)
+    return ProblemPage(
+        problem=problem,
+        occurrences=occurrences,
+        times=len(onsets),
+        tickets=tickets,
+        spent=spent,
+        hypotheses=list(seen(Hypothesis, scope).filter(problem=problem).order_by("at")[:SHOWN_MOST]),
+        suspects=seen(Suspects, scope).filter(problem=problem).order_by("-onset_at").first(),
+        fixes=fixes,
+        changes=list(changes.select_related("asset").distinct().order_by("-at")[:20]),
+        watch=decide_watch(onsets),
+        timeline=_timeline(scope, problem, occurrences, tickets, fixes),
+        articles=articles_for(scope, problem.client_id, problem.key),
+    )
+
+
+def _timeline(
+    scope: Scope, problem: Problem, occurrences: list[Occurrence], tickets: list[Ticket], fixes: list[Fix]
+) -> list[Line]:
+    """The post-mortem's timeline, from the rows: onsets, what people did, suspects, fixes."""
+    lines = [Line(problem.opened_at, "problem", problem.why)]
+    lines += [
+        Line(one.at, "onset", one.finding.reason if one.finding else f"Reported: {one.said}")
+        for one in occurrences
+        if one.episode
+    ]
+    ranked = seen(Suspects, scope).filter(problem=problem).order_by("-onset_at")[:SHOWN_MOST]
+    for one in ranked:
+        if one.ranked:
+            first = one.ranked[0]
+            said = f"Likeliest suspect: {first['title']} ({first['share'] * 100:.0f}%)"
+            lines.append(Line(one.ranked_at, "suspect", said))
+    entries = seen(Entry, scope).filter(ticket__in=tickets, kind__in=("note", "status"))
+    for entry in entries.select_related("ticket").order_by("-at")[:SHOWN_MOST]:
+        lines.append(Line(entry.at, "ticket", f"#{entry.ticket.number}: {entry.text}"))
+    for fix in fixes:
+        lines.append(Line(fix.done_at, "fix", f"{fix.what} ({fix.by})"))
+        if fix.came_back_at:
+            lines.append(Line(fix.came_back_at, "back", f"It came back after: {fix.what}"))
+        if fix.proven_at:
+            lines.append(Line(fix.proven_at, "proven", f"Stayed away, so this is proven: {fix.what}"))
+    return sorted(lines, key=lambda line: (line.at, line.kind, line.text))
+
+
+def articles_for(scope: Scope, client: str, key: str) -> list[Article]:
+    """What is known about a fingerprint of a client, the newest version first."""
+    if not key:
+        return []
+    return list(seen(Article, scope).filter(client=client, key=key).order_by("-version")[:SHOWN_MOST])
+
+
+def problem_of_ticket(scope: Scope, ticket: Ticket) -> Problem | None:
+    """The problem that a ticket belongs to, or None."""
+    mine = Q(occurrences__finding__alerts__tickets=ticket) | Q(occurrences__ticket=ticket)
+    return of(scope).filter(mine, client=ticket.client_id).distinct().order_by("-changed_at").first()
+
+
+def came_back_rates(scope: Scope) -> dict[str, list[Rate]]:
+    """Decided fixes and how many came back, by technician, client, asset kind and fix, the worst first."""
+    rows = seen(Fix, scope).exclude(state="on_watch").select_related("problem__asset", "client", "change")
+    counts: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    for fix in rows.order_by("-done_at")[:FIXES_MOST]:
+        asset = fix.problem.asset
+        groups = {
+            "technician": fix.by,
+            "client": fix.client.name,
+            "kind of asset": asset.kind if asset else "none",
+            "fix": (fix.change.title or fix.change.kind) if fix.change else "an action",
+        }
+        for name, group in groups.items():
+            counts[name][group][0] += 1
+            counts[name][group][1] += fix.state == "came_back"
+    return {
+        name: sorted((Rate(group, *both) for group, both in found.items()), key=lambda r: (-r.share, r.group))
+        for name, found in counts.items()
+    }
