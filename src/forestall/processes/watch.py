@@ -18,6 +18,7 @@ from forestall.processes.setup import Installation, start_django
 
 TURN_S = 20.0  # a judge's loop that has not turned for so long is wedged: no sign of life is given
 DESK_EVERY_S = 0.5
+TICKETS_EVERY_S = 5.0
 OWN_EVERY_S = 10.0
 CHECKPOINT_EVERY_S = 60.0
 RETENTION_EVERY_S = 6 * 3600.0
@@ -158,11 +159,15 @@ class Watch:
         """Deliver what is due; sign the journal; keep what is to be kept."""
         from forestall.alerts.deliver import deliver_due
         from forestall.journal.actions import sign_checkpoint
+        from forestall.tickets.rounds import go_round
 
-        checkpoint_due = retention_due = 0.0
+        checkpoint_due = retention_due = tickets_due = 0.0
         while not self.stop.wait(DESK_EVERY_S):
             now = time.monotonic()
             _in_database(deliver_due, now=self.clock.now())
+            if now >= tickets_due:
+                tickets_due = now + TICKETS_EVERY_S
+                _in_database(go_round, self.clock.now())
             if now >= checkpoint_due:
                 checkpoint_due = now + CHECKPOINT_EVERY_S
                 _in_database(sign_checkpoint, at=self.clock.now())
