@@ -24,7 +24,7 @@ def modules(*, compiled: bool) -> list[str]:
         f"forestall.{room.replace('/', '.')}.{path.stem}"
         for room in ROOMS
         for path in sorted((ROOT / "src/forestall" / room).glob("*.py"))
-        if ("njit" in path.read_text()) == compiled and path.stem != "__init__"
+        if ("kernel.compiled import" in path.read_text()) == compiled and path.stem != "__init__"
     ]
 
 
