@@ -101,7 +101,20 @@ _SPACED = (
 )
 _CONFIGURATION = tuple(map(re.compile, (*_BLOCKS, *_LINES, *_ANYWHERE, *_SPACED)))
 _LOG_NAMED = rf"(?i)(?P<before>(?:^|[\s{{,;(\"'?&])[\"']?{NAME}[\"']?=)(?P<value>{QUOTED}|[^\s\"',;&)]+)"
-_LOG = tuple(map(re.compile, (*_BLOCKS[:1], _LINES[0], *_ANYWHERE[:3], _LOG_NAMED, *_ANYWHERE[5:])))
+# With pieces in small letters: a line that has none of them is not looked through for the pattern.
+_LOG_PIECES = (
+    ("private key",), ("authorization",), ("://",), ("://",), ("bearer", "basic"), ("=",),
+    ('",', "',", '" ', "' ", '"\t', "'\t"), ("-u", "--user", "--proxy-user"), ("mysql", "mariadb", "sshpass"),
+    ("akia", "asia"), ("gh", "xox", "xapp", "glpat", "npm", "k_live", "dop_v1"), ("aiza",), ("sg.",),
+    ("eyj",), ("bot",), ("slack.com",), ("$",), ("{",), ("*",),
+)  # fmt: skip
+_LOG = tuple(
+    zip(
+        _LOG_PIECES,
+        map(re.compile, (*_BLOCKS[:1], _LINES[0], *_ANYWHERE[:3], _LOG_NAMED, *_ANYWHERE[5:])),
+        strict=True,
+    )
+)
 _LOG_JSON = re.compile(  # "name": "value", also inside a text of JSON
     rf"(?i)(?P<before>[\"']{NAME}\\?[\"'][ ]?:[ ]?(?:\\[\"'])?)(?P<value>{QUOTED}|[^\s\"',;}}\[{{\\]+)"
 )
@@ -142,8 +155,10 @@ class Masker:
             text = _LOG_JSON.sub(self._replace, text)
         if not _LOG_HINT.search(text):
             return text
-        for pattern in _LOG:
-            text = pattern.sub(self._replace, text)
+        small = text.lower()
+        for pieces, pattern in _LOG:
+            if any(piece in small for piece in pieces):
+                text = pattern.sub(self._replace, text)
         return text
 
     def replace(self, pattern: re.Pattern[str], text: str) -> str:
