@@ -8,6 +8,7 @@ from forestall.agreements.actions import add_agreement, add_tax_table, sign_tax_
 from forestall.agreements.models import Agreement
 from forestall.agreements.values import Basis, Item, Proration, Rate, Terms
 from forestall.estate.models import Asset, Client, Contact
+from forestall.invoices.models import Run
 from forestall.kernel.clock import to_ms
 from forestall.kernel.ids import EPOCH_MS, RANDOM_BITS, from_number
 
@@ -91,3 +92,22 @@ def small_provider(clients: int = 3) -> list[Agreement]:
             )
         )  # fmt: skip
     return found
+
+
+SELLER = {
+    "name": "Northgate Managed IT", "street": "Kaistraße 12", "postcode": "20457", "city": "Hamburg",
+    "country": "DE", "vat": "DE136695976", "registration": "HRB 148 220", "iban": "DE02120300000000202051",
+    "email": "billing@provider.example",
+}  # fmt: skip
+
+
+def issued(period: str = "2026-11", *, clients: int = 3) -> Run:
+    """A small provider's run, issued."""
+    from forestall.invoices.actions import save_seller
+    from forestall.invoices.runs import approve, issue, open_run, reckon
+
+    save_seller(EVERYTHING, SELLER, now=NOW)
+    small_provider(clients)
+    run = open_run(EVERYTHING, period, now=NOW, issue_on=NOW.date())
+    reckon(EVERYTHING, run, now=NOW)
+    return issue(EVERYTHING, approve(EVERYTHING, run, now=NOW), now=NOW)

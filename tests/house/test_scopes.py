@@ -19,6 +19,7 @@ ROOMS = (
     "intake",
     "problems",
     "agreements",
+    "invoices",
 )
 # "room.function" → why it needs no scope. Nothing needs one now; think twice before something does.
 WITHOUT_SCOPE: dict[str, str] = {}
