@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 
 from forestall.collect.masking import NAME, Masker
 from forestall.collect.masking_said import SUSPECT, WORDS, mask_said
-from forestall.intake.decoded import Decoded
+from forestall.intake.decoded import Decoded, PlacedOutcome
 from forestall.intake.holding import holding, prepare
 from forestall.kernel.columns import I64, LogColumns
+from forestall.kernel.observations import ANSWER_MAX_CHARS
 
+REASON_MAX_CHARS = 1024  # of an outcome
 TELLING = re.compile(NAME + r"\Z", re.IGNORECASE)
 
 
@@ -33,10 +35,11 @@ class Covering:
         self._words = prepare(WORDS)
 
     def cover(self, decoded: Decoded) -> Decoded:
-        """The same, without secrets in lines and in the examples of strays."""
+        """The same, without secrets in lines, in what probes and alerts say, and in examples of strays."""
         return replace(
             decoded,
             logs=self.logs(decoded.logs),
+            outcomes=self._outcomes(decoded.outcomes),
             strays=[
                 replace(one, example=self._text(one.example)) if one.example else one
                 for one in decoded.strays
@@ -52,6 +55,20 @@ class Covering:
             if covered is not column:
                 changed[name] = covered
         return replace(logs, **changed) if changed else logs
+
+    def _outcomes(self, outcomes: list[PlacedOutcome]) -> list[PlacedOutcome]:
+        """What pushed alerts, pings and answers of probes say, which findings and evidence repeat."""
+        said = pa.array([f"{one.outcome.reason}\n{one.outcome.answer}" for one in outcomes], pa.string())
+        found = list(outcomes)
+        for row in np.flatnonzero(holding(said, self._words)).tolist():
+            outcome = outcomes[row].outcome
+            covered = msgspec.structs.replace(
+                outcome,
+                reason=self._text(outcome.reason)[:REASON_MAX_CHARS],
+                answer=self._text(outcome.answer)[:ANSWER_MAX_CHARS],
+            )
+            found[row] = replace(outcomes[row], outcome=covered)
+        return found
 
     def _column(self, column: pa.Array, mask: Callable[[str], str]) -> pa.Array:
         if isinstance(column, pa.DictionaryArray):

@@ -83,6 +83,7 @@ class Application:
             ask=ask,
             reject=self._rejections.append,
             counts=self._counts,
+            mask=partial(mask_said, Masker(settings.DATA.key("masking"))),
         )
         self._doors = DoorsApp(load_doors(), desk, then=_in_context)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intake_frames import make_directory, syslog_frame
+from intake_frames import NOW_MS, batch_frame, make_directory, syslog_frame
 
 from forestall.collect.masking import Masker
 from forestall.collect.parsers.syslog_original import original
@@ -16,6 +16,7 @@ from forestall.intake.decode import DecodeState, decode
 from forestall.intake.holding import holding, prepare
 from forestall.intake.segments import Position
 from forestall.kernel.columns import LogColumns
+from forestall.kernel.observations import Observations, Outcome
 
 COVERING = Covering(Masker(b"k" * 32))
 
@@ -97,3 +98,20 @@ def test_the_line_as_it_was_received_has_the_mark_too() -> None:
         )  # fmt: skip
         kept = " ".join(str(getattr(covered, name)[row].as_py()) for name in ("message", "raw", "attrs"))
         assert "Zqabcd12" not in shown + kept and "‹secret " in shown + kept, shown + kept
+
+
+def test_what_probes_and_alerts_say_is_masked() -> None:
+    outcome = Outcome(
+        NOW_MS, "http", "http", "https://x.example", False, 'answered 401: {"password": "Zqabcd12"}', 3.0,
+        answer="Authorization: Bearer Zqabcd12efgh9=",
+    )  # fmt: skip
+    calm = Outcome(NOW_MS, "icmp", "icmp", "10.0.0.1", True, "answered", 1.0)
+    found = decode(
+        [(Position(1, 0), batch_frame(1, Observations(outcomes=[outcome, calm])))],
+        make_directory(), DecodeState(),
+    )  # fmt: skip
+    covered = COVERING.cover(found)
+    first, second = (one.outcome for one in covered.outcomes)
+    assert "Zqabcd12" not in first.reason + first.answer and "‹secret " in first.reason
+    assert second == calm
+    assert "Zqabcd12" not in str(covered.logs.message.to_pylist() + covered.logs.attrs.to_pylist())

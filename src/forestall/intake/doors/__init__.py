@@ -74,7 +74,8 @@ class Ask(Protocol):
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What a door is handed. `reject` notes refused input without waiting; it is written behind. `bearers`
-    and `counts` are for `intake.gate`, the way in for outside programs."""
+    and `counts` are for `intake.gate`, the way in for outside programs. `mask` takes the secrets out of a
+    text that a door keeps by itself; what goes into the queue is masked when it is decoded."""
 
     queue: Taker
     clock: Clock
@@ -82,6 +83,7 @@ class Desk:
     reject: Callable[[Rejection], None]
     bearers: Bearers = field(default_factory=Bearers)
     counts: Counts = field(default_factory=Counts)
+    mask: Callable[[str], str] = str
 
 
 def answer_json(status: int, content: object, **headers: str) -> DoorAnswer:

@@ -92,7 +92,7 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
         status=int(action) if found[2] and action.isdecimal() else None,
         rid=rid,
         agent=_printable(request.headers.get("user-agent", "")),
-        body=request.body[:BODY_KEPT_BYTES],
+        body=_masked(request.body[:BODY_KEPT_BYTES], desk),
     )
     noted = await desk.ask(note_ping, pusher.token, heard)
     if noted is None:
@@ -101,6 +101,11 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
     pushed = _pushed(heard, noted)
     await take(pushed, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     return _say(200, "OK")
+
+
+def _masked(body: bytes, desk: Desk) -> bytes:
+    """What a job printed, without its secrets; bytes that are no text stay as they are."""
+    return desk.mask(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 async def _find(desk: Desk, secret_hash: bytes) -> Pusher | None:
