@@ -45,7 +45,25 @@ WORDS = {
     "sighting-change": {"what": ("confirm", "merge", "dismiss", "propose")},
     "baseline": {"what": ("name", "drop")},
     "backup-change": {"what": ("want", "take-back", "pause", "resume", "accept", "archive")},
-    "ticket-change": {"what": ("note", "status", "assign", "priority", "start", "stop")},
+    "ticket-change": {
+        "what": (
+            "note",
+            "status",
+            "assign",
+            "priority",
+            "start",
+            "stop",
+            "reply",
+            "look",
+            "classify",
+            "file",
+            "checklist",
+            "tick",
+            "effort",
+            "merge",
+            "split",
+        )
+    },
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},
 }

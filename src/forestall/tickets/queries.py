@@ -56,6 +56,7 @@ def list_tickets(
     statuses: Collection[str] = (),
     assignee: str = "",
     unassigned: bool = False,
+    queue: str = "",
     words: str = "",
     after: str | None = None,
     most: int = 50,
@@ -78,6 +79,8 @@ def list_tickets(
         rows = rows.filter(assignee=assignee)
     if unassigned:
         rows = rows.filter(assignee=None)
+    if queue:
+        rows = rows.filter(queue=queue)
     rows = _worded(scope, rows, words)
     if after:
         priority, number_below = read_cursor(after, tuple[int, int])

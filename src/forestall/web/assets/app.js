@@ -16,13 +16,19 @@ document.addEventListener("click", (event) => {
   if (row && !target.closest("a, button, input, select, label")) location.href = row.dataset.href;
 });
 
-// --- keyboard: / search, ? help, j k rows, Enter opens, g then a letter goes
+// --- keyboard: / search, ? help, j k rows, Enter or o opens, x marks, n new ticket, g then a letter goes; an
+// element with data-key is focused or clicked by its letter; Ctrl+Enter sends the form one writes in
 const PLACES = { o: "/", c: "/clients/", a: "/assets/", f: "/findings/", l: "/logs/", n: "/configurations/", t: "/tickets/", b: "/backups/", s: "/spec/", h: "/health/" };
 let waitingForPlace = false;
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input, textarea, select, dialog");
+  if (field && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.target.form?.requestSubmit();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (field) { if (event.key === "Escape") event.target.blur(); return; }
+  if (field?.type === "checkbox" && event.key !== "Escape") { field.closest("tr")?.querySelector("a[data-row]")?.focus(); }
+  else if (field) { if (event.key === "Escape") event.target.blur(); return; }
   if (waitingForPlace) {
     waitingForPlace = false;
     if (PLACES[event.key]) location.href = PLACES[event.key];
@@ -34,9 +40,20 @@ document.addEventListener("keydown", (event) => {
     case "g": waitingForPlace = true; setTimeout(() => { waitingForPlace = false; }, 1200); break;
     case "j": moveRow(1); break;
     case "k": moveRow(-1); break;
+    case "o": document.activeElement?.matches("a[data-row]") && document.activeElement.click(); break;
+    case "x": document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]")?.click(); break;
+    case "n": document.querySelector("[data-new]")?.click(); break;
     case "Escape": document.body.classList.remove("drawer-open"); break;
+    default: pressKey(event);
   }
 });
+function pressKey(event) {
+  if (!/^[a-z]$/.test(event.key)) return;
+  const target = document.querySelector(`[data-key="${event.key}"]`);
+  if (!target) return;
+  event.preventDefault();
+  if (target.matches("input, select, textarea")) target.focus(); else target.click();
+}
 function moveRow(step) {
   const links = [...document.querySelectorAll("[data-rows] a[data-row]")];
   if (!links.length) return;

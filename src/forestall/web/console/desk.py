@@ -1,4 +1,4 @@
-"""The desk: findings, alerts, tickets."""
+"""What is wrong: findings, alerts, evidence."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,8 @@ from django.utils.dateparse import parse_duration
 from forestall.alerts import actions as alert_actions
 from forestall.alerts import queries as alerts
 from forestall.alerts.evidence import export_document, load_bundle
-from forestall.estate import queries as estate
 from forestall.findings import queries as findings
 from forestall.keeping.queries import list_holds
-from forestall.tickets import actions as ticket_actions
-from forestall.tickets import queries as tickets
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, seen_or_404
 from forestall.web.console.reading import readable
@@ -136,101 +133,3 @@ def evidence_file(request: Asked, evidence: str) -> HttpResponse:
     answer = HttpResponse(data, content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="evidence-{evidence}.json"'
     return answer
-
-
-@needs("tickets:read")
-def ticket_list(request: Asked) -> HttpResponse:
-    """Tickets, most urgent first."""
-    given = request.GET
-    page = tickets.list_tickets(
-        request.scope,
-        open_only=given.get("all") != "1",
-        words=given.get("q", ""),
-        after=given.get("after") or None,
-        most=100,
-    )
-    context = {"nav": "tickets", "page": page, "q": given.get("q", ""), "all": given.get("all") == "1"}
-    return render(request, "console/tickets.html", context)
-
-
-@needs("tickets:write")
-def ticket_new(request: Asked) -> HttpResponse:
-    """A ticket by hand."""
-    given = request.POST
-    if request.method == "POST":
-        made: list[str] = []
-        priority = given.get("priority", "3")
-        done = attempt(
-            request,
-            lambda: made.append(
-                ticket_actions.open_by_hand(
-                    request.scope, client=estate.client_called(request.scope, given.get("client", "")).pk,
-                    title=given.get("title", ""),
-                    text=given.get("text", ""), asset=given.get("asset") or None,
-                    priority=int(priority) if priority.isdecimal() else 3, now=timezone.now(),
-                ).pk
-            ),
-            "Ticket opened.",
-        )  # fmt: skip
-        if done:
-            return redirect("ticket", ticket=made[0])
-    given = given or request.GET
-    asset = estate.find_asset(request.scope, given["asset"]) if given.get("asset") else None
-    client = asset.client if asset else estate.find_client(request.scope, given.get("client", ""))
-    chosen = client.name if client else given.get("client", "")
-    clients = estate.clients_like(request.scope, chosen)
-    context = {"nav": "tickets", "clients": clients, "given": given, "asset": asset, "chosen": chosen}
-    return render(request, "console/ticket_new.html", context)
-
-
-@needs("tickets:read")
-def ticket_page(request: Asked, ticket: str) -> HttpResponse:
-    """One ticket: reason, evidence, what changed before, the timeline."""
-    page = seen_or_404(lambda: tickets.page_of(request.scope, ticket, now=timezone.now()))
-    people = [
-        person
-        for person in estate.list_people(request.scope)
-        if person.is_active and person.role not in ("client_contact", "accounting", "read_only")
-    ]
-    statuses = ("open", "in_progress", "waiting", "resolved", "closed")
-    context = {
-        "nav": "tickets",
-        "page": page,
-        "ticket": page.ticket,
-        "changes": page.changes or page.before.changes[::-1],
-        "people": people,
-        "statuses": statuses,
-    }
-    return render(request, "console/ticket.html", context)
-
-
-@needs("tickets:write")
-def ticket_change(request: Asked, ticket: str, what: str) -> HttpResponse:
-    """Note, status, assignment, priority, timer."""
-    given, scope, now = request.POST, request.scope, timezone.now()
-    person = request.user
-    match what:
-        case "note":
-            attempt(request, lambda: ticket_actions.note(scope, ticket, text=given.get("text", ""), now=now))
-        case "status":
-            attempt(
-                request,
-                lambda: ticket_actions.set_status(scope, ticket, status=given.get("status", ""), now=now),
-            )
-        case "assign":
-            who = given.get("person") or None
-            attempt(request, lambda: ticket_actions.assign(scope, ticket, person=who, now=now))
-        case "priority":
-            priority = given.get("priority", "")
-            attempt(
-                request,
-                lambda: ticket_actions.set_priority(
-                    scope, ticket, priority=int(priority) if priority.isdecimal() else 0, now=now
-                ),
-            )
-        case "start":
-            attempt(request, lambda: ticket_actions.start_timer(scope, ticket, person=person, now=now))  # type: ignore[arg-type]
-        case "stop":
-            seen_or_404(lambda: tickets.get(scope, ticket))
-            attempt(request, lambda: ticket_actions.stop_timer(scope, person=person, now=now))  # type: ignore[arg-type]
-    return redirect("ticket", ticket=ticket)

@@ -20,6 +20,7 @@ from forestall.web.console import (
     overview,
     portal_backups,
     probes,
+    ticketing,
 )
 from forestall.web.live import events
 
@@ -82,10 +83,12 @@ urlpatterns = [
     path("windows/<str:window>/close", post(desk.window_close), name="window-close"),
     path("evidence/<str:evidence>/", desk.evidence_page, name="evidence"),
     path("evidence/<str:evidence>/file", desk.evidence_file, name="evidence-file"),
-    path("tickets/", desk.ticket_list, name="tickets"),
-    path("tickets/new", desk.ticket_new, name="ticket-new"),
-    path("tickets/<str:ticket>/", desk.ticket_page, name="ticket"),
-    path("tickets/<str:ticket>/<str:what>", post(desk.ticket_change), name="ticket-change"),
+    path("tickets/", ticketing.ticket_list, name="tickets"),
+    path("tickets/new", ticketing.ticket_new, name="ticket-new"),
+    path("tickets/many", post(ticketing.ticket_many), name="ticket-many"),
+    path("tickets/view", post(ticketing.ticket_view), name="ticket-view"),
+    path("tickets/<str:ticket>/", ticketing.ticket_page, name="ticket"),
+    path("tickets/<str:ticket>/<str:what>", post(ticketing.ticket_change), name="ticket-change"),
     path("logs/", log_search.logs, name="logs"),
     path("logs/export/", log_search.logs_export, name="logs-export"),
     path("spec/", installation.spec, name="spec"),
