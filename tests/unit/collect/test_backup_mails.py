@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forestall.collect.backups.heard import duration_s, size_of
-from forestall.collect.backups.mails import MAIL_MAX_BYTES, read_mail
+from forestall.collect.backups.mails import MAIL_MAX_BYTES, plain, read_mail
 from forestall.collect.jobs import heartbeat, proxmox, synology, veeam, windows_server_backup
 from forestall.kernel.backups import RunReport
 
@@ -120,3 +120,24 @@ def test_a_heartbeat_knows_no_more_than_the_exit_code() -> None:
     assert heartbeat.read_run(0, "", command=["x"], version="").said == "success"
     run = heartbeat.read_run(3, "one\nno space left\n", command=["x"], version="")
     assert run.said == "failed" and "no space left" in run.reason
+
+
+@pytest.mark.parametrize(
+    "body", ["<script" * 300_000, "<style>" * 300_000, "Duration" + " " * 900_000, "</td" * 500_000]
+)
+def test_a_mail_that_is_made_to_be_slow_is_read_like_any_other(body: str) -> None:
+    """Each would take hours where every beginning is sought to the end."""
+    for kind in ("plain", "html"):
+        raw = f"Subject: [Success] Files\nFrom: veeam@x\nContent-Type: text/{kind}\n\n{body}".encode()
+        assert len(read_mail(raw)) == 1
+
+
+def test_events_without_an_end_are_passed_over() -> None:
+    assert windows_server_backup.read_events("<Event " * 140_000) == []
+
+
+def test_scripts_and_styles_are_not_shown() -> None:
+    html = (
+        "<p>one</p><style>p {color: red}</style><p>two</p><SCRIPT>var a = 1</SCRIPT\n><p>three</p><script>x"
+    )
+    assert plain(html).split() == ["one", "two", "three"]

@@ -19,8 +19,9 @@ from forestall.kernel.plugins import OnDemand
 
 MAIL_MAX_BYTES = 8 << 20
 PARTS_MAX = 50
+HTML_MAX_CHARS = 4 << 20
 TELLERS = ("proxmox", "synology", "veeam", "windows_server_backup")
-_GONE = re.compile(r"<(script|style)\b.*?</\1\s*>", re.I | re.S)
+_HIDDEN = re.compile(r"<(script|style)\b", re.I)
 _CELL = re.compile(r"</t[dh]\s*>", re.I)
 _ROW = re.compile(r"<br\s*/?>|</(?:tr|p|div|h\d|li|pre|table)\s*>", re.I)
 _TAG = re.compile(r"<[^<>]{0,4000}>")
@@ -79,11 +80,24 @@ def parse(raw: bytes) -> Mail:
 
 def plain(text: str) -> str:
     """What HTML shows, a line for a row and a tab between cells."""
-    text = _GONE.sub(" ", text)
+    text = _shown(text[:HTML_MAX_CHARS])
     text = re.sub(r"\s+", " ", text)
     text = _TAG.sub("", _ROW.sub("\n", _CELL.sub("\t", text)))
     lines = (re.sub(r"[ \xa0]+", " ", html.unescape(line)).strip(" ") for line in text.split("\n"))
     return "\n".join(line for line in lines if line.strip())
+
+
+def _shown(text: str) -> str:
+    """Without scripts and styles; one that does not end goes to the end. Looks at every character once."""
+    kept, at, small = [], 0, text.lower()
+    while found := _HIDDEN.search(text, at):
+        kept.append(text[at : found.start()])
+        end = small.find(f"</{found[1].lower()}", found.end())
+        close = text.find(">", end) if end >= 0 else -1
+        if close < 0:
+            return " ".join(kept)
+        at = close + 1
+    return " ".join([*kept, text[at:]])
 
 
 def _text(message: EmailMessage) -> str:

@@ -1,8 +1,9 @@
 """Archives in a directory: tar (plain, gzip, zstd, xz, bzip2) and zip, one file a run."""
 
+import lzma
 import re
-import shutil
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -177,5 +178,5 @@ def _unpacked(path: Path, into: Path, going: Going) -> int:
                     raise Unsound(f"{one.filename} is encrypted: it can only be listed")
                 archive.extract(one, into)  # takes ".." and roots out of names
             return len(names)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, shutil.Error) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError) as error:
         raise Unsound(f"the zip is damaged: {error}") from error

@@ -37,7 +37,7 @@ def read_mail(mail: Mail) -> list[RunHeard]:
         return []
     said = _HOW[subject["how"].lower()]
     counts = {
-        name: int(found[1]) if (found := re.search(rf"\b{name}\s*[\t:]?\s*(\d+)\b", text)) else None
+        name: int(found[1]) if (found := re.search(rf"\b{name}\s{{0,99}}:?\s{{0,99}}(\d+)\b", text)) else None
         for name in ("Success", "Warning", "Error")
     }
     if said == "success" and counts["Error"]:
@@ -97,7 +97,7 @@ def _session(session: dict[str, Any]) -> RunHeard | None:
 
 def _value(text: str, name: str) -> str:
     """What stands behind a name, in its row or the next line."""
-    found = re.search(rf"\b{re.escape(name)}\s*:?\s*[\t\n ]\s*([^\t\n]+)", text)
+    found = re.search(rf"\b{re.escape(name)}[ \t\n]{{0,9}}:?[ \t\n]{{1,99}}([^\s][^\t\n]*)", text)
     return found[1].strip() if found else ""
 
 

@@ -2,7 +2,7 @@
 recordings of our own after the documented formats, not against a product."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
 
 from defusedxml.common import DefusedXmlException
@@ -27,7 +27,7 @@ CHANNEL = "Microsoft-Windows-Backup"
 STARTED, WELL, CANCELLED, OVER = 1, 4, 8, 14
 FAILED = frozenset({5, 9, 17, 18, 19, 20, 21, 22, 49, 50, 52, 100, 517, 518, 519, 521, 527, 528, 544, 545,
                     546, 561, 564, 612})  # fmt: skip
-_EVENT = re.compile(r"<Event\b.*?</Event>", re.S)
+_EVENT, _EVENT_END = re.compile(r"<Event\b"), "</Event>"
 _NAMESPACE = re.compile(r"\sxmlns=(?:'[^']*'|\"[^\"]*\")")
 _VERSION = re.compile(r"^Backup time:\s*(?P<at>.+?)\s*$(?P<rest>.*?)(?=^Backup time:|\Z)", re.M | re.S)
 
@@ -37,7 +37,7 @@ def read_events(text: str) -> list[RunHeard]:
     What is no event is passed over."""
     runs: list[RunHeard] = []
     began: int | None = None
-    found = [one for part in _EVENT.findall(text[:TEXT_MAX_CHARS]) if (one := _event(part)) is not None]
+    found = [one for part in _events(text[:TEXT_MAX_CHARS]) if (one := _event(part)) is not None]
     for number, at, record, details in sorted(found, key=lambda one: one[1]):
         if len(runs) >= RUNS_MAX or number == OVER:
             continue
@@ -110,6 +110,14 @@ def _of_text(text: str) -> Said:
     if re.search(r"backup operation (?:has )?(?:successfully completed|completed successfully)", text, re.I):
         return "success"
     return "unknown"
+
+
+def _events(text: str) -> Iterator[str]:
+    """Each event as it stands there; looks at every character once."""
+    at = 0
+    while (found := _EVENT.search(text, at)) and (end := text.find(_EVENT_END, found.end())) >= 0:
+        at = end + len(_EVENT_END)
+        yield text[found.start() : at]
 
 
 def _event(text: str) -> tuple[int, int, str, str] | None:
