@@ -6,6 +6,9 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -69,17 +72,10 @@ def numbers(place: Installation, where: str = "message LIKE 'number %'") -> list
 
 
 def make_trouble(place: Installation) -> None:
-    """A finding with evidence, and a ticket."""
+    """What becomes a finding with evidence, and a ticket, while other things are looked at."""
     place.cli("client", "add", "Alder Dental")
     place.cli("asset", "add", "web-1", "--client", "Alder Dental", "--kind", "website")
     place.cli("probes", "add", "web-1", "tcp", "127.0.0.1:9", "--every", "5", "--collector", "")
-    poll(
-        lambda: place.desk.ask(
-            "from forestall.alerts.models import Evidence\nreturn Evidence.objects.count()"
-        ),
-        within_s=90,
-        what="a finding with evidence",
-    )
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,67 +84,70 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_running_installation_is_restored_elsewhere_line_by_line(tmp_path: Path) -> None:
-    archive = tmp_path / "kept" / "one.tar.zst"
-    with installed(tmp_path / "first") as first:
-        make_trouble(first)
-        talker = Talker(first.port("syslog"))
-        poll(lambda: len(numbers(first)) > 3000, within_s=SEND_S, what="lines in the store")
-        made = json.loads(first.cli("backup", str(archive), "--json"))
-        after = talker.sent
-        poll(lambda: talker.sent > after + 500, within_s=SEND_S, what="more lines")
-        sent = talker.stop()
-        poll(lambda: len(numbers(first)) == sent, within_s=SEND_S, what="every line in the first")
-        before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(archive.stat().st_mtime - 30))
-        business = first.desk.ask(BUSINESS.format(before=before, size=made["journal"]["size"]))
-        evidence = first.desk.ask(
-            "from forestall.alerts.models import Evidence\n"
-            "return Evidence.objects.order_by('sealed_at').first().pk"
-        )
-        refusal = run("restore", str(archive), "--data", str(first.data))
-        assert refusal.returncode == 1 and "is not empty" in refusal.stderr
-    assert business["root"] == made["journal"]["root"]
+@dataclass
+class First:
+    """The installation that is backed up, `stop` before another one is begun from its backup; where it keeps
+    backups of itself."""
 
-    second_home = tmp_path / "second"
-    done = run("restore", str(archive), "--data", str(second_home), "--drill")
-    assert done.returncode == 0, done.stderr
-    with installed(second_home) as second:
-        assert second.desk.ask(BUSINESS.format(before=before, size=made["journal"]["size"])) == business
-        second.cli("evidence", "export", evidence, str(tmp_path / "evidence.json"))
-        assert run("evidence", "verify", str(tmp_path / "evidence.json")).returncode == 0
-        there: list[int] = []
+    up: Installation
+    kept: Path
+    stop: Callable[[], None]
 
-        def whole() -> bool:
-            nonlocal there
-            there = numbers(second)
-            return len(there) >= made["rows"]["logs"] and there == list(range(len(there)))
+    def recovery_key(self) -> Path:
+        """A file with the key that opens what backups seal, made when it is first asked for."""
+        path = self.kept.parent / "key"
+        if not path.exists():
+            path.write_text(self.up.cli("recovery-key").strip())
+        return path
 
-        try:
-            poll(whole, within_s=SEND_S, what="every line up to the backup, each once")
-        except AssertionError as error:
-            twice = sorted(number for number in set(there) if there.count(number) > 1)
-            missing = sorted(set(range(sent)) - set(there))
-            raise AssertionError(
-                f"{error}: {len(there)} of {made['rows']['logs']} in the archive; twice {twice[:5]};"
-                f" missing from {missing[:5]}; {sent} were sent"
-            ) from error
-        assert 3000 < len(there) <= sent
-        chart = second.desk.ask(
-            SEARCH.format(
-                port=second.port("store"), what="count()", table="samples", where="metric LIKE 'cpu%'"
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
+    folder = tmp_path_factory.mktemp("drill")
+    home, kept = folder / "first", folder / "kept"
+    home.mkdir()
+    (home / "forestall.toml").write_text(f'[backup]\ndirectory = "{kept}"\nkeep = 2\ntelemetry_days = 0\n')
+    kept.mkdir()
+    for day in (1, 2, 3):
+        old = kept / f"forestall-2020010{day}T000000Z.tar.zst"
+        old.write_bytes(b"old")
+        os.utime(old, (day, day))
+    with ExitStack() as stack:
+        up = stack.enter_context(installed(home))
+        make_trouble(up)
+        yield First(up, kept, stack.close)
+
+
+def test_forestall_backs_itself_up_and_keeps_the_newest(first: First) -> None:
+    up = first.up
+    poll(
+        lambda: len(list(first.kept.glob("*.tar.zst"))) == 2 and (up.data / "run/backup.json").exists(),
+        within_s=60,
+        what="a backup by itself, and the oldest gone",
+    )
+    poll(
+        lambda: (
+            up.desk.ask(
+                "from forestall.journal.models import Entry\n"
+                "found = Entry.objects.filter(kind='installation.backed_up')\n"
+                "return [entry.actor for entry in found]"
             )
-        )
-        assert chart[0] > 0
-        assert "end" in second.cli("logs", f'"number {there[-1]:08d}"', "--since", "1d")
-        poll(lambda: second.role("watch"), within_s=30, what="the watch")
+            == ["forestall:backup"]
+        ),
+        within_s=10,
+        what="an entry of the journal",
+    )
+    assert json.loads((up.data / "run/backup.json").read_text())["error"] == ""
+    checks = {one["what"]: one for one in json.loads(run("doctor", "--data", str(up.data), "--json").stdout)}
+    assert checks["backup of Forestall"]["ok"] and not checks["recovery key"]["ok"]
 
 
-def test_an_altered_backup_is_not_restored(tmp_path: Path) -> None:
-    with installed(tmp_path / "first") as first:
-        said = first.cli("recovery-key").strip()
-        made = json.loads(first.cli("backup", str(tmp_path / "one.tar.zst"), "--telemetry", "none", "--json"))
-        assert made["keys_sealed"]
-        assert "forestall-" in first.cli("backup", "--telemetry", "1").split("/")[-1]
+def test_an_altered_backup_is_not_restored(first: First, tmp_path: Path) -> None:
+    up = first.up
+    key = first.recovery_key()
+    made = json.loads(up.cli("backup", str(tmp_path / "one.tar.zst"), "--telemetry", "none", "--json"))
+    assert made["keys_sealed"]
+    assert "forestall-" in up.cli("backup", "--telemetry", "1").split("/")[-1]
     whole = (tmp_path / "one.tar.zst").read_bytes()
     for name, data in {
         "cut": whole[: len(whole) // 2],
@@ -162,42 +161,73 @@ def test_an_altered_backup_is_not_restored(tmp_path: Path) -> None:
         assert not (tmp_path / "other").exists() or not list((tmp_path / "other").iterdir())
     sealed = run("restore", str(tmp_path / "one.tar.zst"), "--data", str(tmp_path / "other"))
     assert sealed.returncode == 1 and "--recovery-key-file" in sealed.stderr
-    (tmp_path / "key").write_text(said)
     opened = run(
         *("restore", str(tmp_path / "one.tar.zst"), "--data", str(tmp_path / "other")),
-        *("--recovery-key-file", str(tmp_path / "key")),
+        *("--recovery-key-file", str(key)),
     )
     assert opened.returncode == 0, opened.stderr
-    assert (tmp_path / "other/secret/vault").read_bytes() == (tmp_path / "first/secret/vault").read_bytes()
+    assert (tmp_path / "other/secret/vault").read_bytes() == (up.data / "secret/vault").read_bytes()
 
 
-def test_forestall_backs_itself_up_and_keeps_the_newest(tmp_path: Path) -> None:
-    home, kept = tmp_path / "first", tmp_path / "kept"
-    home.mkdir()
-    (home / "forestall.toml").write_text(f'[backup]\ndirectory = "{kept}"\nkeep = 2\ntelemetry_days = 0\n')
-    kept.mkdir()
-    for day in (1, 2, 3):
-        old = kept / f"forestall-2020010{day}T000000Z.tar.zst"
-        old.write_bytes(b"old")
-        os.utime(old, (day, day))
-    with installed(home) as first:
-        poll(
-            lambda: len(list(kept.glob("*.tar.zst"))) == 2 and (home / "run/backup.json").exists(),
-            within_s=60,
-            what="a backup by itself, and the oldest gone",
+def test_a_running_installation_is_restored_elsewhere_line_by_line(first: First, tmp_path: Path) -> None:
+    archive = tmp_path / "kept" / "one.tar.zst"
+    up, key = first.up, first.recovery_key()
+    poll(
+        lambda: up.desk.ask("from forestall.alerts.models import Evidence\nreturn Evidence.objects.count()"),
+        within_s=90,
+        what="a finding with evidence",
+    )
+    talker = Talker(up.port("syslog"))
+    poll(lambda: len(numbers(up)) > 3000, within_s=SEND_S, what="lines in the store")
+    made = json.loads(up.cli("backup", str(archive), "--json"))
+    after = talker.sent
+    poll(lambda: talker.sent > after + 500, within_s=SEND_S, what="more lines")
+    sent = talker.stop()
+    poll(lambda: len(numbers(up)) == sent, within_s=SEND_S, what="every line in the first")
+    where = "message NOT LIKE 'number %'"  # of the machine itself; some of them came after the backup
+    others = up.desk.ask(SEARCH.format(port=up.port("store"), what="count()", table="lines", where=where))[0]
+    at_least = made["rows"]["logs"] - others
+    before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(archive.stat().st_mtime - 30))
+    business = up.desk.ask(BUSINESS.format(before=before, size=made["journal"]["size"]))
+    evidence = up.desk.ask(
+        "from forestall.alerts.models import Evidence\n"
+        "return Evidence.objects.order_by('sealed_at').first().pk"
+    )
+    refusal = run("restore", str(archive), "--data", str(up.data))
+    assert refusal.returncode == 1 and "is not empty" in refusal.stderr
+    first.stop()
+    assert business["root"] == made["journal"]["root"]
+
+    second_home = tmp_path / "second"
+    opens = ["--recovery-key-file", str(key)]
+    done = run("restore", str(archive), "--data", str(second_home), "--drill", *opens)
+    assert done.returncode == 0, done.stderr
+    with installed(second_home) as second:
+        assert second.desk.ask(BUSINESS.format(before=before, size=made["journal"]["size"])) == business
+        second.cli("evidence", "export", evidence, str(tmp_path / "evidence.json"))
+        assert run("evidence", "verify", str(tmp_path / "evidence.json")).returncode == 0
+        there: list[int] = []
+
+        def whole() -> bool:
+            nonlocal there
+            there = numbers(second)
+            return len(there) >= at_least and there == list(range(len(there)))
+
+        try:
+            poll(whole, within_s=SEND_S, what="every line up to the backup, each once")
+        except AssertionError as error:
+            twice = sorted(number for number in set(there) if there.count(number) > 1)
+            missing = sorted(set(range(sent)) - set(there))
+            raise AssertionError(
+                f"{error}: {len(there)} of {at_least} in the archive; twice {twice[:5]};"
+                f" missing from {missing[:5]}; {sent} were sent"
+            ) from error
+        assert 3000 < len(there) <= sent
+        chart = second.desk.ask(
+            SEARCH.format(
+                port=second.port("store"), what="count()", table="samples", where="metric LIKE 'cpu%'"
+            )
         )
-        poll(
-            lambda: (
-                first.desk.ask(
-                    "from forestall.journal.models import Entry\n"
-                    "found = Entry.objects.filter(kind='installation.backed_up')\n"
-                    "return [entry.actor for entry in found]"
-                )
-                == ["forestall:backup"]
-            ),
-            within_s=10,
-            what="an entry of the journal",
-        )
-        assert json.loads((home / "run/backup.json").read_text())["error"] == ""
-        checks = {one["what"]: one for one in json.loads(run("doctor", "--data", str(home), "--json").stdout)}
-        assert checks["backup of Forestall"]["ok"] and not checks["recovery key"]["ok"]
+        assert chart[0] > 0
+        assert "end" in second.cli("logs", f'"number {there[-1]:08d}"', "--since", "1d")
+        poll(lambda: second.role("watch"), within_s=30, what="the watch")
