@@ -167,16 +167,21 @@ SAID = (
 
 def say_all(up: Installation, secrets: list[str]) -> int:
     """Each secret in a line, by turns in one of SAID: half by syslog over TCP, half pushed as JSON, where
-    a field says it again; how many lines that were. What nobody can read is refused, with a secret in it."""
-    token = up.desk.ask(
+    a field says it again; how many lines that were. What nobody can read is refused, with a secret in it, and
+    a job pings with two in its output."""
+    token, beat = up.desk.ask(
         """
         from forestall.estate.access import make_person, make_token
         from forestall.estate.models import Asset
+        from forestall.estate.tenancy import system_scope
         from forestall.estate.values import Role
+        from forestall.intake.heartbeats import add_heartbeat, secret_of
         kim = make_person(name="Kim", email="kim@example.org", role=Role.OWNER, actor="test",
                           password="correct horse battery staple", all_clients=True)
         one = Asset.objects.get(name="d0")
-        return make_token(kim, name="push", may=["intake"], client=one.client_id, asset=one.pk)[1]
+        beat = add_heartbeat(system_scope("test"), asset=one, name="nightly")
+        token = make_token(kim, name="push", may=["intake"], client=one.client_id, asset=one.pk)[1]
+        return token, secret_of(beat)
         """
     )
     said = [SAID[place % len(SAID)].format(secret) for place, secret in enumerate(secrets)]
@@ -190,6 +195,8 @@ def say_all(up: Installation, secrets: list[str]) -> int:
         request = urllib.request.Request(f"{up.url}/insert/jsonline", body.encode(), headers)
         with suppress(urllib.error.HTTPError):
             urllib.request.urlopen(request, timeout=30).close()
+    printed = f"backing up\npassword={secrets[1]}\nlogged command:snmp-server community {secrets[2]} RO\n"
+    urllib.request.urlopen(f"{up.url}/ping/{beat}/fail", printed.encode(), timeout=30).close()
     return len(said)
 
 
