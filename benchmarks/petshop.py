@@ -2,7 +2,7 @@
 
 Data is read from the archive where it lies: a call graph and metrics in steps of 5 min. A case tells the
 failing node, the metric (latency or availability) and the time; asked is the node behind it. The ranking is
-`judge.blame.rank_blame` with one configuration; 8 cases are the `train` of the set, the 18 of `test` are given
+`judge.blame.rank_blame` with one configuration; 8 cases are the set's `train`, the 18 of `test` are given
 apart (4 of them were seen while the format was looked at; nothing was tuned). Causal: of a case, only rows up
 to 10 min behind the alarm are read. The usual course is the set's stretch without faults, meant for that.
 Prints JSON. Run: python benchmarks/petshop.py petshop_low_traffic.tar.xz

@@ -110,6 +110,7 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
             _back_up(ids, now, nights=nights)
             _break(ids, now)
             _configure(ids, now)
+            _recur(ids, now)
             _reject(ids, now)
             _estrange(ids, now)
     _drift_and_prevent(found, now)
@@ -261,6 +262,26 @@ def _configure(ids: dict[str, str], now: datetime) -> None:
             store_snapshot(asset.client_id, device.pk, shot, now=now)
     refused = Snapshot(at_ms=to_ms(now), kind="firewall", text="", problem="nft: permission denied")
     store_snapshot(asset.client_id, asset.pk, refused, now=now)
+
+
+def _recur(ids: dict[str, str], now: datetime) -> None:
+    """A problem with suspects, what somebody thinks, and what is known."""
+    from estate_factories import EVERYTHING
+    from forestall.problems import actions
+    from forestall.problems.rounds import go_round
+
+    go_round(now=now)
+    problem = actions.open_problem(EVERYTHING, ticket=ids["ticket"], now=now)
+    thought = actions.add_hypothesis(EVERYTHING, problem.pk, text="The archive job keeps too much.", now=now)
+    actions.describe(
+        EVERYTHING, problem.pk, root_cause="Reports are never removed.", workaround="Remove the oldest.",
+        now=now,
+    )  # fmt: skip
+    actions.write_article(
+        EVERYTHING, client=problem.client_id, key=problem.key, title="When /srv is full",
+        text="Remove last year's reports first; then look at the archive job.", now=now,
+    )  # fmt: skip
+    ids |= {"problem": problem.pk, "hypothesis": thought.pk}
 
 
 def _reject(ids: dict[str, str], now: datetime) -> None:

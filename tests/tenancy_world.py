@@ -28,6 +28,7 @@ from forestall.kernel.backups import ProofReport, RunReport
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
 from forestall.networks.models import Sighting
+from forestall.problems.actions import add_hypothesis, open_problem
 from forestall.tickets.models import Ticket
 from road_factories import Road, transition
 
@@ -113,6 +114,8 @@ def make_world(now: datetime) -> World:
     road.feed(transition(asset, State.BREAKING, at=road.now))
     road.wait(300)
     finding = Finding.objects.get(client=other)
+    problem = open_problem(EVERYTHING, ticket=Ticket.objects.get(client=other).pk, now=now)
+    hypothesis = add_hypothesis(EVERYTHING, problem.pk, text="theirs", now=now)
     held = hold(EVERYTHING, client=other.pk, reason="Case 12.", now=now)
     return World(
         mine,
@@ -145,6 +148,8 @@ def make_world(now: datetime) -> World:
             "evidence": Evidence.objects.get(finding=finding).pk,
             "hold": held.pk,
             "sighting": sighting.pk,
+            "problem": problem.pk,
+            "hypothesis": hypothesis.pk,
             "ticket": Ticket.objects.get(client=other).pk,
             "plan": plan.pk,
             "run": str(BackupRun.objects.get(plan=plan).pk),

@@ -64,6 +64,10 @@ WORDS = {
             "split",
         )
     },
+    "problem-change": {
+        "what": ("open", "dismiss", "hypothesis", "describe", "fix", "article", "try"),
+    },
+    "hypothesis-change": {"what": ("confirmed", "refuted")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},
 }

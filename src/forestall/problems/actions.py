@@ -13,6 +13,7 @@ from forestall.kernel.errors import Trouble
 from forestall.problems.decide import decide_watch
 from forestall.problems.models import Article, Fix, Hypothesis, Occurrence, Problem, Same
 from forestall.problems.rounds import families_of, journal, place_again
+from forestall.problems.suspecting import suspect
 from forestall.problems.values import HYPOTHESIS_STATES
 from forestall.tickets.models import Ticket
 
@@ -44,6 +45,9 @@ def open_problem(scope: Scope, *, ticket: str, title: str = "", now: datetime) -
         if family:
             mine = seen(Occurrence, scope).filter(client=row.client_id, key_client__in=family)
             mine.update(problem=problem)
+            last = mine.filter(episode=True).order_by("-at").first()
+            if last is not None:
+                suspect(problem, last, now=now)
         journal("problem.opened", problem, actor=scope.actor, now=now, more={"ticket": row.pk})
     return problem
 

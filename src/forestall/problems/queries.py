@@ -10,6 +10,7 @@ from forestall.configs.models import Change
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
 from forestall.kernel.cursors import Page, cut, read_cursor
+from forestall.kernel.words import say_duration
 from forestall.problems.decide import Watch, decide_watch
 from forestall.problems.models import Article, Fix, Hypothesis, Occurrence, Problem, Suspects
 from forestall.tickets.models import Effort, Entry, Ticket
@@ -18,6 +19,8 @@ PAGE_MOST = 200
 SHOWN_MOST = 100
 FIXES_MOST = 2_000
 LIVE = ("proposed", "open", "on_watch")
+PREVENT_WITHIN = timedelta(days=90)
+EFFORT_LEAST = timedelta(minutes=15)  # a time, where nobody ran a timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +193,53 @@ def came_back_rates(scope: Scope) -> dict[str, list[Rate]]:
         name: sorted((Rate(group, *both) for group, both in found.items()), key=lambda r: (-r.share, r.group))
         for name, found in counts.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Preventive work: a live problem with the effort that it is expected to cost in the next 90 days."""
+
+    problem: Problem
+    times: int
+    spent: timedelta
+    expected: timedelta
+    why: str
+
+
+def preventive_work(scope: Scope, *, now: datetime, most: int = 50) -> list[Work]:
+    """Live problems by the effort that ending them is expected to avoid: effort a time × times of the last
+    90 days. Effort is read from the tickets; a problem without any counts 15 min a time."""
+    since = now - PREVENT_WITHIN
+    recent = Count("occurrences", filter=Q(occurrences__episode=True, occurrences__at__gt=since))
+    rows = of(scope).filter(status__in=("proposed", "open")).annotate(times=recent)
+    found = []
+    for problem in rows.filter(times__gt=0).order_by("-times", "-pk")[:most]:
+        effort = seen(Effort, scope).filter(ticket__in=tickets_of(scope, problem))
+        spent = sum(((one.ended_at or now) - one.started_at for one in effort), timedelta())
+        times: int = problem.times
+        expected = max(spent, EFFORT_LEAST * times)
+        why = f"{times} times in 90 days, {say_duration(expected.total_seconds() / times)} of effort a time"
+        found.append(Work(problem, times, spent, expected, why))
+    return sorted(found, key=lambda one: (-one.expected, one.problem.pk))
+
+
+def list_articles(scope: Scope, *, client: str = "", most: int = PAGE_MOST) -> list[Article]:
+    """The newest version of every article, the last written first."""
+    rows = seen(Article, scope).select_related("client").order_by("-at", "-version")
+    if client:
+        rows = rows.filter(client=client)
+    newest: dict[tuple[str, str], Article] = {}
+    for row in rows[: most * 10]:
+        newest.setdefault((row.client_id, row.key), row)
+    return list(newest.values())[:most]
+
+
+def find_hypothesis(scope: Scope, hypothesis: str) -> Hypothesis | None:
+    """One hypothesis, or None."""
+    return seen(Hypothesis, scope).filter(pk=hypothesis).first()
+
+
+def onsets_of(scope: Scope, problem: Problem, *, since: datetime) -> list[datetime]:
+    """When a problem's episodes began, oldest first."""
+    rows = seen(Occurrence, scope).filter(problem=problem, episode=True, at__gte=since)
+    return list(rows.order_by("at").values_list("at", flat=True)[:PAGE_MOST])

@@ -20,6 +20,7 @@ from forestall.web.api import (
     keeping,
     networks,
     people,
+    problem_routes,
     telemetry,
 )
 from forestall.web.api import tickets as ticket_routes
@@ -59,6 +60,7 @@ for router in (
     keeping.router,
     networks.router,
     backups.router,
+    problem_routes.router,
 ):
     api.add_router("", router)
 

@@ -20,6 +20,7 @@ from forestall.web.console import (
     overview,
     portal_backups,
     probes,
+    problems,
     ticketing,
 )
 from forestall.web.live import events
@@ -89,6 +90,15 @@ urlpatterns = [
     path("tickets/view", post(ticketing.ticket_view), name="ticket-view"),
     path("tickets/<str:ticket>/", ticketing.ticket_page, name="ticket"),
     path("tickets/<str:ticket>/<str:what>", post(ticketing.ticket_change), name="ticket-change"),
+    path("problems/", problems.problem_list, name="problems"),
+    path("problems/<str:problem>/", problems.problem_page, name="problem"),
+    path("problems/<str:problem>/<str:what>", post(problems.problem_change), name="problem-change"),
+    path(
+        "hypotheses/<str:hypothesis>/<str:what>", post(problems.hypothesis_change), name="hypothesis-change"
+    ),
+    path("problems-of/<str:ticket>", post(problems.problem_open), name="problem-open"),
+    path("prevention/", problems.prevention, name="prevention"),
+    path("knowledge/", problems.knowledge, name="knowledge"),
     path("logs/", log_search.logs, name="logs"),
     path("logs/export/", log_search.logs_export, name="logs-export"),
     path("spec/", installation.spec, name="spec"),
