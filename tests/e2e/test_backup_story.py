@@ -82,6 +82,28 @@ class Shop:
             )
         )
 
+    def clients_page(self) -> str:
+        """What a contact of the client sees of their backups."""
+        return str(
+            self.up.desk.ask(
+                f"""
+                from django.conf import settings
+                from django.test import Client
+                from forestall.backups.models import BackupPlan
+                from forestall.estate.models import Person
+                client = BackupPlan.objects.get(pk={self.plan!r}).client
+                person, made = Person.objects.get_or_create(
+                    email="pat@client.example", defaults={{"role": "client_contact"}})
+                person.clients.set([client])
+                browser = Client(headers={{"host": "localhost"}})
+                browser.force_login(person, backend=settings.AUTHENTICATION_BACKENDS[0])
+                answer = browser.get("/portal/backups/")
+                assert answer.status_code == 200, answer.status_code
+                return answer.content.decode()
+                """
+            )
+        )
+
     def state(self) -> dict[str, Any]:
         """How the plan stands, and what was found."""
         return dict(
@@ -183,6 +205,7 @@ def test_the_story(shop: Shop, tmp_path: Path) -> None:
     reason = state["open"]["backup-source-empty"]
     assert "mount" in reason and str(shop.disk) in reason, reason
     assert "is empty" in shop.page()
+    assert "Something is wrong" in shop.clients_page()
     assert state["evidence"] and state["alerts"] == 1 and len(state["tickets"]) == 1
 
     system("mount", "-o", "loop", shop.image, shop.disk)
@@ -192,6 +215,8 @@ def test_the_story(shop: Shop, tmp_path: Path) -> None:
     assert state["level"] == 4 and state["over"] == ["backup-source-empty"]
 
     assert "Restore" in shop.page()
+    seen = shop.clients_page()
+    assert PLAN in seen and "It came back when it was tried" in seen and "/portal/proofs/" in seen
     proof, work, ok, seq = state["proofs"][-1]
     assert (work, ok) == ("drill", True) and seq is not None
     written = tmp_path / "proof.json"

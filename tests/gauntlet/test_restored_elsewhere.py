@@ -64,7 +64,7 @@ def test_a_copy_comes_back_on_another_machine(tmp_path: Path) -> None:
     assert not here.take(run, *(one for _, one in site.reports)).refused
 
     actions.want_work(EVERYTHING, here.plan, work="elsewhere", now=timezone.now())
-    assert not [one for one in orders(here.collector)[0].wanted], "the machine of the job is not asked"
+    assert not orders(here.collector)[0].wanted, "the machine of the job is not asked"
     (order,) = orders(vault)
     assert [one.work for one in order.works] == ["elsewhere"] and order.bound[0].manifest == run.manifest
     assert order.secrets == {"password": PASSWORD}
