@@ -57,6 +57,8 @@ RIGHTS = (
     "people:write",
     "installation:read",
     "installation:write",
+    "billing:read",
+    "billing:write",
 )
 
 _READS = frozenset(right for right in RIGHTS if right.endswith(":read"))
@@ -65,9 +67,9 @@ _DESK = frozenset({"estate:write", "findings:write", "alerts:write", "tickets:wr
 ROLE_RIGHTS: dict[Role, frozenset[str]] = {
     Role.OWNER: frozenset(RIGHTS),
     Role.SERVICE_MANAGER: _READS | _DESK | {"people:write"},
-    Role.TECHNICIAN: (_READS - {"people:read"}) | _DESK,
-    Role.ACCOUNTING: frozenset({"estate:read", "installation:read"}),
-    Role.READ_ONLY: _READS - {"people:read"},
+    Role.TECHNICIAN: (_READS - {"people:read", "billing:read"}) | _DESK,
+    Role.ACCOUNTING: frozenset({"estate:read", "installation:read", "billing:read", "billing:write"}),
+    Role.READ_ONLY: _READS - {"people:read", "billing:read"},
     Role.CLIENT_CONTACT: frozenset({"tickets:read"}),
 }
 

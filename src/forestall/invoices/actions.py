@@ -57,6 +57,8 @@ def save_seller(scope: Scope, given: Mapping[str, str], *, now: datetime) -> Sel
         wrong["logo"] = "the logo is an SVG file"
     if wrong:
         raise Wrong(wrong)
+    if not scope.everything:
+        raise Trouble("the provider is seen by those who see every client", "Ask one of them.")
     names = [field.name for field in Seller._meta.concrete_fields if field.name != "id"]
     fields = {name: given[name].strip() for name in names if given.get(name)}
     fields["country"], fields["vat"] = fields["country"].upper(), fields["vat"].replace(" ", "").upper()

