@@ -15,7 +15,7 @@ from contract.telemetry_store import free_port
 from forestall.kernel.datadir import DataDir
 
 TESTS = Path(__file__).parents[1]
-READY_S = 60
+READY_S = 180
 
 
 class Installation:
