@@ -29,7 +29,7 @@ from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
 from forestall.networks.models import Sighting
 from forestall.problems.actions import add_hypothesis, open_problem
-from forestall.tickets.models import Ticket
+from forestall.tickets.models import ChecklistItem, Ticket
 from road_factories import Road, transition
 
 NOBODYS = "0" * 13  # an identifier that nothing has
@@ -116,6 +116,9 @@ def make_world(now: datetime) -> World:
     finding = Finding.objects.get(client=other)
     problem = open_problem(EVERYTHING, ticket=Ticket.objects.get(client=other).pk, now=now)
     hypothesis = add_hypothesis(EVERYTHING, problem.pk, text="theirs", now=now)
+    item = ChecklistItem.objects.create(
+        client=other, ticket=Ticket.objects.get(client=other), position=0, text="Look."
+    )
     held = hold(EVERYTHING, client=other.pk, reason="Case 12.", now=now)
     return World(
         mine,
@@ -151,6 +154,7 @@ def make_world(now: datetime) -> World:
             "problem": problem.pk,
             "hypothesis": hypothesis.pk,
             "ticket": Ticket.objects.get(client=other).pk,
+            "checklist_item": item.pk,
             "plan": plan.pk,
             "run": str(BackupRun.objects.get(plan=plan).pk),
             "proof": Proof.objects.get(plan=plan).pk,

@@ -9,7 +9,9 @@ from django.utils import timezone
 from ninja import Field, Router, Schema
 
 from forestall.kernel.cursors import Page
-from forestall.tickets import actions, queries
+from forestall.tickets import actions, queries, working
+from forestall.tickets.opening import Opening
+from forestall.tickets.opening import open_ticket as open_ticket_of
 from forestall.web.api.auth import May, actor, seen_by
 from forestall.web.api.configs import ChangeOut
 from forestall.web.api.findings import FindingOut
@@ -27,6 +29,12 @@ class TicketIn(Schema):
     text: str = ""
     asset: str | None = None
     priority: int = 3
+    impact: int | None = Field(None, examples=[2])
+    urgency: int | None = Field(None, examples=[2])
+    reporter: str | None = None
+    came_by: str = "hand"
+    tags: list[str] = []
+    checklist: list[str] = []
 
 
 class TicketChange(Schema):
@@ -49,7 +57,17 @@ class TicketOut(Schema):
     status: str
     priority: int
     assignee: str | None = Field(validation_alias="assignee_id")
+    reporter: str | None = Field(validation_alias="reporter_id")
+    came_by: str
+    impact: int | None
+    urgency: int | None
+    tags: list[str]
     occurrences: int
+    first_due_at: datetime | None
+    first_done_at: datetime | None
+    solve_due_at: datetime | None
+    solved_at: datetime | None
+    merged_into: str | None = Field(validation_alias="merged_into_id")
     opened_at: datetime
     changed_at: datetime
     closed_at: datetime | None
@@ -62,6 +80,8 @@ class EntryOut(Schema):
     at: datetime
     actor: str
     kind: str
+    visibility: str
+    direction: str
     text: str
 
 
@@ -69,6 +89,21 @@ class NoteIn(Schema):
     """A line for the timeline."""
 
     text: str
+
+
+class ReplyIn(Schema):
+    """An answer to the client; `status` is set with it, when given."""
+
+    text: str
+    status: str = ""
+
+
+class EffortIn(Schema):
+    """Time that was spent without a timer, up to now."""
+
+    minutes: int
+    cost_class: str = "remote"
+    note: str = ""
 
 
 class EffortOut(Schema):
@@ -79,6 +114,8 @@ class EffortOut(Schema):
     person: str = Field(validation_alias="person_id")
     started_at: datetime
     ended_at: datetime | None
+    cost_class: str
+    note: str
 
 
 class BeforeOut(Schema):
@@ -133,7 +170,7 @@ def list_tickets(
 @router.post("/tickets", auth=WRITE, response={201: TicketOut})
 def open_ticket(request: HttpRequest, body: TicketIn) -> tuple[int, Any]:
     """Open a ticket."""
-    return 201, actions.open_by_hand(seen_by(request), **body.model_dump(), now=timezone.now())
+    return 201, open_ticket_of(seen_by(request), Opening(**body.model_dump()), now=timezone.now())
 
 
 @router.get("/tickets/{ticket}", auth=READ, response=TicketDetails)
@@ -171,7 +208,21 @@ def change_ticket(request: HttpRequest, ticket: str, body: TicketChange) -> Any:
 @router.post("/tickets/{ticket}/notes", auth=WRITE, response={201: EntryOut})
 def note(request: HttpRequest, ticket: str, body: NoteIn) -> tuple[int, Any]:
     """Write a line on the timeline."""
-    return 201, actions.note(seen_by(request), ticket, text=body.text, now=timezone.now())
+    return 201, working.note(seen_by(request), ticket, text=body.text, now=timezone.now())
+
+
+@router.post("/tickets/{ticket}/replies", auth=WRITE, response={201: EntryOut})
+def reply(request: HttpRequest, ticket: str, body: ReplyIn) -> tuple[int, Any]:
+    """Answer the client; it leaves as mail."""
+    now = timezone.now()
+    return 201, working.reply(seen_by(request), ticket, text=body.text, status=body.status, now=now)
+
+
+@router.post("/tickets/{ticket}/effort", auth=WRITE, response={201: EffortOut})
+def log_effort(request: HttpRequest, ticket: str, body: EffortIn) -> tuple[int, Any]:
+    """Write down time that was spent without a timer."""
+    person, given = actor(request), body.model_dump()
+    return 201, working.log_effort(seen_by(request), ticket, person=person, **given, now=timezone.now())
 
 
 @router.post("/tickets/{ticket}/timer", auth=WRITE, response=EffortOut)

@@ -36,7 +36,7 @@ def ticket_list(request: Asked) -> HttpResponse:
         unassigned=who == "nobody",
         queue=given.get("queue", ""),
         after=given.get("after") or None,
-        most=100,
+        most=50,
     )
     filters = urlencode({name: given[name] for name in FILTERS if given.get(name)})
     context = {
@@ -170,7 +170,7 @@ def _desk(request: Asked, ticket: str, what: str) -> Any:
             lines = lines_of(given.get("lines", ""))
             return lambda: working.extend_checklist(scope, ticket, lines=lines, now=now)
         case "tick":
-            item, done = given.get("item", ""), given.get("done") == "1"
+            item, done = given.get("checklist_item", ""), given.get("done") == "1"
             return lambda: working.tick(scope, ticket, item=item, done=done, now=now)
         case "effort":
             minutes = _number(given.get("minutes", ""))
