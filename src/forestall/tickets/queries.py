@@ -63,8 +63,8 @@ def list_tickets(
 ) -> Page[Ticket]:
     """Tickets, the most urgent first and of these the newest first. Raises Trouble for a wrong cursor.
 
-    `words` all occur in what was said on the ticket or its title (search.py), or in its asset's name; the last
-    may be the beginning of one. A number finds the ticket of that number.
+    `words` all occur in what was said on the ticket or its title (search.py), or in its asset's name; the
+    last may be the beginning of one. A number finds the ticket of that number.
     """
     rows = of(scope)
     if open_only:
