@@ -18,6 +18,7 @@ ROOMS = (
     "keeping",
     "intake",
     "problems",
+    "mail",
     "agreements",
     "invoices",
 )

@@ -167,8 +167,8 @@ def decide(facts: Facts, kind: Kind, known: Known) -> Decision:
 
 
 def _nobody(facts: Facts) -> bool:
-    sender = facts.sender or facts.envelope_sender
-    return facts.envelope_sender in ("", "<>") and bool(_NOT_PEOPLE.match(sender) or not facts.sender)
+    """Whether there is nobody to answer to: an empty envelope sender (RFC 5321, 4.5.5), or a name for it."""
+    return facts.envelope_sender == "<>" or not facts.sender or bool(_NOT_PEOPLE.match(facts.sender))
 
 
 def _thread(known: Known) -> tuple[ThreadNow | None, str]:

@@ -129,7 +129,7 @@ def facts_of(
         references=tuple(references)[:REFERENCES_MAX],
         sender=senders[0][0] if senders else "",
         sender_name=senders[0][1] if senders else "",
-        envelope_sender=arrived.sender.strip("<>").lower(),
+        envelope_sender=_envelope_sender(arrived),
         reply_to=next((one[0] for one in addresses_of(headers.first("reply-to"))), ""),
         recipients=tuple(dict.fromkeys((*(one.lower() for one in arrived.recipients), *recipients)))[
             :RECIPIENTS_MAX
@@ -149,6 +149,12 @@ def facts_of(
         authentication=results,
         authenticated_by=by,
     )
+
+
+def _envelope_sender(arrived: Arrived) -> str:
+    """`<>` for one that is empty; "" when it is not known."""
+    bare = arrived.sender.strip().strip("<>").lower()
+    return bare or ("<>" if arrived.by == "smtp" or arrived.sender.strip() == "<>" else "")
 
 
 class _Headers:

@@ -52,7 +52,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the headers of a message say, decoded and cut. Addresses are in small letters; `references` are
+    """What the headers of a message say, decoded and cut. Addresses are in small letters, `envelope_sender`
+    is `<>` when it is empty and "" when it is not known; `references` are
     the identifiers that it answers, the nearest first; `authentication` is what trusted hosts of ours found
     (method → result), empty when none looked. `report_of`: the identifiers in a bounce."""
 

@@ -60,6 +60,7 @@ class Watch:
         from forestall.processes.feeding import Feeder
         from forestall.processes.judging import JOBS, Judging
         from forestall.processes.listening import Listeners
+        from forestall.processes.mailing import Mailing
         from forestall.processes.noticing import Noticing
         from forestall.processes.probing import Probing
         from forestall.processes.road import Road
@@ -111,6 +112,7 @@ class Watch:
             quarantine=self.quarantine,
             cover=Covering(masker).cover,
         )
+        self.mailing = Mailing(found, self.clock, self.stop)
         self.listeners = Listeners(found, self.queue, self.clock, reject=self.pump.tell)
         self.numbers: dict[str, Any] = {}
         self.heart = Heart("watch", found.data.run, numbers=lambda: dict(self.numbers), alive=self._turns)
@@ -119,7 +121,7 @@ class Watch:
         """Until SIGTERM."""
         gc.collect()
         gc.freeze()  # what was made by now lives as long as the process: no collection looks at it again
-        keeping = (self._backup_loop, self._deletion_loop)
+        keeping = (self._backup_loop, self._deletion_loop, self.mailing.run, self.mailing.fetch)
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__)
             for loop in (self._desk_loop, self._own_loop, self._demo_loop, *keeping)
