@@ -111,3 +111,27 @@ def issued(period: str = "2026-11", *, clients: int = 3) -> Run:
     run = open_run(EVERYTHING, period, now=NOW, issue_on=NOW.date())
     reckon(EVERYTHING, run, now=NOW)
     return issue(EVERYTHING, approve(EVERYTHING, run, now=NOW), now=NOW)
+
+
+def billed(ids: dict[str, str]) -> None:
+    """An agreement of that client, and a month that was issued; runs are of all clients."""
+    from forestall.agreements.models import TaxTable
+    from forestall.invoices.actions import save_seller
+    from forestall.invoices.models import Invoice
+    from forestall.invoices.runs import approve, issue, open_run, reckon
+
+    client = Client.objects.get(pk=ids["client"])
+    if not TaxTable.objects.exists():
+        save_seller(EVERYTHING, SELLER, now=NOW)
+        signed_rates()
+    contact(client, "Ana B.", date(2026, 2, 4))
+    first = date(2026, 10, 1) if Run.objects.exists() else date(2026, 11, 1)
+    buyer = BUYER | {"buyer_name": client.name}
+    row = agree(client, terms(seat_item(minimum=2)), starts_on=first, buyer=buyer)
+    run = open_run(EVERYTHING, f"{first:%Y-%m}", now=NOW, issue_on=NOW.date())
+    if run.state == "draft":
+        reckon(EVERYTHING, run, now=NOW)
+        issue(EVERYTHING, approve(EVERYTHING, run, now=NOW), now=NOW)
+    ids |= {"agreement": row.pk, "billing": run.pk, "tax_table": TaxTable.objects.get().pk}
+    if found := Invoice.objects.filter(agreement=row).first():
+        ids["invoice"] = found.pk

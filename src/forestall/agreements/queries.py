@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import msgspec
-
 from forestall.agreements.calendar import Month, count_day, renewal
 from forestall.agreements.counting import as_of, things_of, watched_assets
 from forestall.agreements.decide import counted_for, decide_bill, there_on
 from forestall.agreements.models import Agreement, PriceIndex, PriceItem, TaxTable, TermsVersion
-from forestall.agreements.values import Basis, Bill, Counted, Life, NotBilled, Rate, Rates, Terms
+from forestall.agreements.stored import life_of as life_of
+from forestall.agreements.stored import rates_of as rates_of
+from forestall.agreements.stored import terms_in as terms_in
+from forestall.agreements.values import Basis, Bill, Counted, Life, NotBilled, Rates, Terms
 from forestall.estate.models import Asset, Client
 from forestall.estate.tenancy import Scope
 
@@ -76,25 +77,10 @@ def terms_by_agreement(scope: Scope, agreements: Sequence[Agreement], month: Mon
     return found
 
 
-def terms_in(stored: object) -> Terms:
-    """Terms from a stored version."""
-    return msgspec.convert(stored, Terms)
-
-
-def life_of(agreement: Agreement) -> Life:
-    """From when to when it runs; an agreement that is not renewed ends with its term (see actions)."""
-    return Life(agreement.starts_on, agreement.ends_on)
-
-
 def rates_on(scope: Scope, day: date) -> Rates:
     """The tax rates that hold on a day; a table without a rate when there is none."""
     row = TaxTable.objects.filter(from_on__lte=day).order_by("-from_on").first()
     return rates_of(row) if row else NO_RATES
-
-
-def rates_of(row: TaxTable) -> Rates:
-    """The rates of a stored table."""
-    return Rates(row.version, msgspec.convert(row.rates, tuple[Rate, ...]), row.signed_by)
 
 
 def list_tax_tables(scope: Scope) -> list[TaxTable]:
