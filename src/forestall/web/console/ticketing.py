@@ -13,7 +13,6 @@ from forestall.kernel.errors import Trouble
 from forestall.tickets import actions, desk_queries, queries, working
 from forestall.tickets.decide import STATUSES
 from forestall.tickets.first_look import first_look
-from forestall.tickets.models import SavedView
 from forestall.tickets.opening import Opening, open_ticket
 from forestall.tickets.values import COST_CLASSES, IMPACTS, URGENCIES
 from forestall.web.access.gate import needs
@@ -74,9 +73,11 @@ def ticket_view(request: Asked) -> HttpResponse:
     """Keep the filters of the list under a name, or forget them."""
     given, person = request.POST, _person(request)
     if given.get("forget"):
-        own = SavedView.objects.filter(person=person, name=given.get("name", "")).first()
-        if own is not None:
-            working.forget_view(person, own.pk)
+        named = [
+            one for one in desk_queries.list_views(request.scope, person) if one.name == given.get("name", "")
+        ]
+        for view in named:
+            working.forget_view(person, view.pk)
         return redirect("tickets")
     attempt(
         request,
