@@ -105,7 +105,7 @@ def make_world(now: datetime) -> World:
     )  # fmt: skip
     run = RunReport(plan=plan.pk, run="theirs", at_ms=at_ms, by="job", said="success", ended_ms=at_ms)
     drill = ProofReport(
-        plan=plan.pk, proof="theirs", work="drill", began_ms=at_ms, ended_ms=at_ms, ok=False, reason="No."
+        plan=plan.pk, proof="theirs", work="drill", began_ms=at_ms, ended_ms=at_ms, ok=True, reason="Held."
     )
     placed = [PlacedBackup(other.pk, plan.asset_id, collector.id, at_ms, one) for one in (run, drill)]
     assert not take_reports(placed, now=now).refused

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
         yield process
 
 
+# Rows that many clients share: what stands in them is the provider's.
+PROVIDERS = frozenset(NOT_OF_A_CLIENT) - {"estate.Client", "estate.Person"}
+
+
 def value_of(field: Any, rows: dict[type[models.Model], models.Model]) -> Any:
     """Something that a field can hold; a foreign key points to this client's row."""
     if field.is_relation:
         related: Any = field.related_model
         return rows.get(related) or make_row(related, rows)
-    number, mark = next(_numbers), str(rows[Client])
+    providers = field.model._meta.label in PROVIDERS
+    number, mark = next(_numbers), "The provider" if providers else str(rows[Client])
     if field.choices:
         return field.choices[0][0]
     match field:
@@ -65,6 +70,8 @@ def value_of(field: Any, rows: dict[type[models.Model], models.Model]) -> Any:
             return True
         case models.DateTimeField():
             return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
+        case models.DateField():
+            return date(2026, 1, 1) + timedelta(days=number % 365)
         case models.JSONField():
             return [f"{mark} {number}"]
         case models.BinaryField():
