@@ -1,7 +1,9 @@
 """A client writes to support: a ticket of the right person; the answer leaves in the same thread, and what
 comes back lands on it. What a stranger or a machine writes opens nothing, and nothing is relayed."""
 
+import json
 import smtplib
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email.message import EmailMessage
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from e2e.installation import Installation, installed, poll
+from e2e.installation import COMMAND, Installation, environment, installed, poll
 from notifier_servers import MailServer
 
 pytestmark = pytest.mark.e2e
@@ -33,18 +35,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installatio
         up = stack.enter_context(installed(data))
         up.desk.ask(
             f"""
-            from django.utils import timezone
             from forestall.estate.actions import add_client
             from forestall.estate.models import Contact
             from forestall.estate.tenancy import system_scope
-            from forestall.mail.actions import add_address
             scope = system_scope("test")
             client = add_client(scope, name="Bramble Books")
             Contact.objects.create(client=client, name="Jane Bramble", email={JANE!r})
-            add_address(scope, address={SUPPORT!r}, now=timezone.now())
             """
         )
+        assert SUPPORT in shell(data, "address", SUPPORT)
+        assert SUPPORT in shell(data, "list")
         yield up, mail
+
+
+def shell(data: Path, *words: str) -> str:
+    """What a command about mail says."""
+    done = subprocess.run(
+        [*COMMAND, "mail", *words, "--data", str(data)],
+        check=False, capture_output=True, text=True, timeout=60, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def write(up: Installation, *, sender: str, subject: str, text: str, to: str = SUPPORT, **more: str) -> str:
@@ -142,6 +153,11 @@ def test_strangers_wait_and_machines_open_nothing(site: tuple[Installation, Mail
     assert came["Cheap toner"][1] == "stranger" and came["Cheap toner"][3]
     assert came["Out of office"][2] != "person" and came["Out of office"][3]
     assert len(tickets(up)) == before and len(mail.inbox) == sent
+
+    (stranger,) = json.loads(shell(up.data, "strangers", "--json"))
+    shell(up.data, "assign", stranger["message"], "--client", "Bramble Books")
+    assert tickets(up)[-1]["title"] == "Cheap toner"
+    assert json.loads(shell(up.data, "strangers", "--json")) == []
 
 
 def test_nothing_is_relayed(site: tuple[Installation, MailServer]) -> None:

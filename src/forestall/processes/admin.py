@@ -22,6 +22,7 @@ from forestall.processes.admin_common import (
 )
 from forestall.processes.admin_credentials import credential_called, credential_group
 from forestall.processes.admin_heartbeats import heartbeat_group
+from forestall.processes.admin_mail import mail_group
 from forestall.processes.admin_people import channel_group, token_group, user_group
 from forestall.processes.setup import installation
 
@@ -43,6 +44,7 @@ for name, group in (
     ("user", user_group),
     ("token", token_group),
     ("channel", channel_group),
+    ("mail", mail_group),
 ):
     admin.add_typer(group, name=name)
 
