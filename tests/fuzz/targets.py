@@ -101,8 +101,11 @@ def traps(data: bytes) -> None:
 
 
 def otlp_logs_protobuf(data: bytes) -> None:
-    fast = _counts(otlp_logs.read_protobuf, data)
-    assert fast == _counts(otlp_logs.read_slowly, data), "the compiled way and the library disagree"
+    fast, slow = _counts(otlp_logs.read_protobuf, data), _counts(otlp_logs.read_slowly, data)
+    if slow is None and fast is not None:  # the library refuses a body for one record, we that record
+        assert fast[1] > 0, "the compiled way takes what the library refuses"
+    else:
+        assert fast == slow, "the compiled way and the library disagree"
 
 
 def otlp_logs_json(data: bytes) -> None:
