@@ -9,6 +9,7 @@ import signal
 import smtplib
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any
@@ -36,12 +37,20 @@ class Watchman:
     wrong_since: dict[str, float] = field(default_factory=dict)
     told_at: dict[str, float] = field(default_factory=dict)
 
-    def judge(self, troubles: dict[str, str], now: float, patience_s: float) -> list[tuple[str, str]]:
+    def judge(
+        self,
+        troubles: dict[str, str],
+        now: float,
+        patience_s: float,
+        *,
+        begun: Mapping[str, float] | None = None,
+    ) -> list[tuple[str, str]]:
         """What to tell: (subject, text) of troubles that lasted longer than `patience_s`, repeated every
-        TELL_AGAIN_S, and of the end of each that was told."""
+        TELL_AGAIN_S, and of the end of each that was told. `begun`: since when, where that is known better
+        than by when it was first seen."""
         messages = []
         for subject, text in troubles.items():
-            since = self.wrong_since.setdefault(subject, now)
+            since = self.wrong_since.setdefault(subject, (begun or {}).get(subject, now))
             if now - since < patience_s or now - self.told_at.get(subject, -TELL_AGAIN_S) < TELL_AGAIN_S:
                 continue
             self.told_at[subject] = now
@@ -53,15 +62,16 @@ class Watchman:
         return messages
 
 
-def look(found: Installation, now: float) -> dict[str, str]:
-    """What is wrong, by subject, in words with what to do."""
-    troubles = {}
+def look(found: Installation, now: float) -> tuple[dict[str, str], dict[str, float]]:
+    """What is wrong, by subject, in words with what to do; and since when, for roles that fell silent."""
+    troubles, begun = {}, {}
     patience_s = found.config.guard.wedged_after_s
     for role in ("web", "watch", "store"):
         sign = read_sign(found.data.run, role)
         if sign is None:
             troubles[f"{role} gave no sign of life"] = f"The role {role} never started. Run: forestall doctor"
         elif sign.age_s(now) > patience_s:
+            begun[f"{role} gave no sign of life"] = now - sign.age_s(now)
             troubles[f"{role} gave no sign of life"] = (
                 f"The last sign of {role} (process {sign.pid}) is {say_duration(sign.age_s(now))} old. "
                 "Run: forestall doctor"
@@ -83,7 +93,7 @@ def look(found: Installation, now: float) -> dict[str, str]:
         troubles["the console does not answer"] = (
             f"{url}: {error or type(error).__name__}. Run: forestall doctor"
         )
-    return troubles
+    return troubles, begun
 
 
 def tell(found: Installation, subject: str, text: str) -> None:
@@ -112,8 +122,9 @@ def run(found: Installation) -> None:
     stop.wait(TRUSTED_FOR_S)
     while not stop.is_set():
         now = time.time()
-        state["troubles"] = look(found, now)
-        for subject, text in watchman.judge(state["troubles"], now, found.config.guard.wedged_after_s):
+        state["troubles"], begun = look(found, now)
+        patience_s = found.config.guard.wedged_after_s
+        for subject, text in watchman.judge(state["troubles"], now, patience_s, begun=begun):
             log.warning("%s: %s", subject, text)
             try:
                 tell(found, subject, text)

@@ -26,3 +26,11 @@ def test_what_could_not_be_told_is_told_at_the_next_look() -> None:
     assert watchman.judge({"store": "silent"}, 31.0, 30.0)
     watchman.told_at.pop("store")
     assert watchman.judge({"store": "silent"}, 34.0, 30.0)
+
+
+def test_a_role_is_silent_since_its_last_sign() -> None:
+    watchman = Watchman()
+    begun = {"watch gave no sign of life": 100.0}
+    assert watchman.judge({"watch gave no sign of life": "It stands."}, 131.0, 30, begun=begun) == [
+        ("watch gave no sign of life", "It stands. (for 31 s)")
+    ]
