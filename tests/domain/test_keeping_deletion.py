@@ -33,6 +33,8 @@ from forestall.keeping.models import Hold
 from forestall.keeping.reach import NOT_OF_A_CLIENT, rows_of, tables
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
+from forestall.mail.blobs import Blobs
+from forestall.mail.models import Attachment, Message
 from forestall.telemetry.forgetting import count_rows
 from forestall.telemetry.write import insert_samples
 from tenancy_world import make_world
@@ -197,6 +199,30 @@ def test_a_real_client_goes_and_its_evidence_too(running: StoreProcess) -> None:
     carry_out(deletion, settings.DATA, running.store, now=timezone.now, settle=NOW)
     assert not file.exists() and not Client.objects.filter(pk=client.pk).exists()
     assert carry_out(deletion, settings.DATA, running.store, now=timezone.now) == deletion.proof_seq
+
+
+@pytest.mark.django_db(transaction=True)
+def test_its_mails_go_but_not_what_another_has_too(running: StoreProcess) -> None:
+    settings.DATA.create()
+    blobs, now = Blobs(settings.DATA.mail / "blobs"), timezone.now()
+    client, other = make_client(), make_client()
+    digests = {
+        text: blobs.keep(text.encode()) for text in ("theirs", "an attachment", "of both", "another's")
+    }
+    for number, (owner, text) in enumerate(
+        [(client, "theirs"), (client, "of both"), (other, "of both"), (None, "another's")]
+    ):
+        message = Message.objects.create(
+            client=owner, key=f"in:{number}", digest=digests[text], at=now, recipients=[], state="taken"
+        )
+        if text == "theirs":
+            Attachment.objects.create(message=message, name="a.pdf", size=1, digest=digests["an attachment"])
+    deletion = order_deletion(EVERYTHING, client.pk, confirm=client.name, now=now)
+    carry_out(deletion, settings.DATA, running.store, now=timezone.now, settle=NOW)
+    assert {text for text, digest in digests.items() if blobs.path(digest).exists()} == {
+        "of both",
+        "another's",
+    }
 
 
 @pytest.mark.django_db

@@ -40,7 +40,8 @@ STAGE = "backup-"
 # In the data directory, but not in a backup: what is of this machine, of this moment, or taken on its own.
 LEFT_OUT = frozenset(
     {
-        *("run", "agent", "telemetry", "queue", "quarantine", "secret", "evidence", "backups", "lost+found"),
+        *("run", "agent", "telemetry", "queue", "quarantine", "secret", "evidence", "mail", "backups"),
+        "lost+found",
         *("forestall.db", "forestall.db-wal", "forestall.db-shm", "ballast", ".restoring"),
     }
 )
@@ -82,6 +83,8 @@ def back_up(
             database.unlink()
             _add_queue(writer, queue)
             _add_tree(writer, "evidence", data.evidence)
+            for folder in ("blobs", "aside"):  # what rows of the database name is written before they are
+                _add_tree(writer, f"mail/{folder}", data.mail / folder)
             for table in frozen:
                 for part in table.parts:
                     _add_tree(writer, f"telemetry/{table.table}/{part.name}", part)
@@ -137,9 +140,9 @@ def _take_flow(
 ) -> tuple[list[Taken], list[Frozen]]:
     """Link queues, cursors and telemetry as of one instant. Without telemetry nothing needs to rest."""
     if days == 0:
-        return [*_link_queue(data.queue, links), *_link_quarantine(data, links)], []
+        return [*_link_queue(data.queue, links), *_link_quarantine(data, links), *_link_mail(data, links)], []
     with at_rest(data.queue / "cursors", wait_s=REST_WAIT_S):
-        queue = [*_link_queue(data.queue, links), *_link_quarantine(data, links)]
+        queue = [*_link_queue(data.queue, links), *_link_quarantine(data, links), *_link_mail(data, links)]
         return queue, freeze(store, data.telemetry, name, days=days)
 
 
@@ -204,6 +207,16 @@ def _link(path: Path, place: Path) -> bool:
 def _add_queue(writer: Writer, taken: list[Taken]) -> None:
     for one in taken:
         writer.add_file(one.name, one.path, size=one.size)
+
+
+def _link_mail(data: DataDir, links: Path) -> list[Taken]:
+    """Mails that wait: linked before the database is copied, so that one that is taken in meanwhile is in one
+    of both; in both it is known by its digest."""
+    return [
+        Taken(f"mail/waiting/{path.name}", links / "mail" / path.name, path.stat().st_size)
+        for path in sorted((data.mail / "waiting").glob("*"))
+        if not path.name.startswith(".") and _link(path, links / "mail" / path.name)
+    ]
 
 
 def _add_tree(writer: Writer, name: str, folder: Path) -> None:

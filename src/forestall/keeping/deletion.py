@@ -38,10 +38,13 @@ from forestall.keeping.reach import rows_of, tables
 from forestall.kernel.datadir import DataDir
 from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import to_number
+from forestall.mail.blobs import Blobs
+from forestall.mail.models import Attachment, Message
 from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
 from forestall.telemetry.forgetting import count_rows, forget_client, tables_of_nobody
 
 SETTLE = timedelta(seconds=15)  # by then every process has read the estate again
+DIGEST_CHARS = 64
 DRAIN_MOST_S = 300.0
 FORGET_MOST_S = 3600.0
 REWRITE_MOST_S = 120.0
@@ -105,6 +108,7 @@ def carry_out(
             "evidence_files": _drop_evidence(data, client, digests),
             "set_aside_frames": _drop_poison(data, found),
             "quarantine_files": _drop_quarantine(data, found),
+            "mail_files": _drop_mail(data, client),
         }
         with transaction.atomic():
             _overwrite_freed_space()
@@ -292,6 +296,19 @@ def _drop_quarantine(data: DataDir, found: Found) -> int:
     for path in files:
         path.unlink(missing_ok=True)
     return len(files)
+
+
+def _drop_mail(data: DataDir, client: str) -> int:
+    """The bytes of its messages and their attachments, but for those that another message has too."""
+    messages, parts = every(Message).filter(client=client), Attachment.objects.filter(message__client=client)
+    others = set(every(Message).exclude(client=client).values_list("digest", flat=True))
+    others |= set(Attachment.objects.exclude(message__client=client).values_list("digest", flat=True))
+    theirs = {*messages.values_list("digest", flat=True), *parts.values_list("digest", flat=True)}
+    gone = {digest for digest in theirs - others if len(digest) == DIGEST_CHARS}
+    blobs = Blobs(data.mail / "blobs")
+    for digest in gone:
+        blobs.forget(digest)
+    return len(gone)
 
 
 def _is_theirs(frame: bytes, found: Found) -> bool:
