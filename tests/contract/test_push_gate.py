@@ -171,7 +171,7 @@ def until(happened: Callable[[], bool]) -> None:
 
 
 def test_who_tries_many_tokens_is_not_heard_any_more(server: Server) -> None:
-    tries = (server.push(f"Bearer fst_{k}") for k in range(2 * TRIES_PER_PEER_MAX + 5))  # a count may begin anew once
+    tries = (server.push(f"Bearer fst_{k}") for k in range(2 * TRIES_PER_PEER_MAX + 5))  # may begin anew once
     refused = next(answer for answer in tries if answer.status_code == 429)
     assert int(refused.headers["retry-after"]) >= 1
     assert server.with_token("good").status_code == 200  # who is known is
