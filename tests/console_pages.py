@@ -7,6 +7,7 @@ from django.urls import URLPattern
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 # Not pages: a stream without an end, points of a chart, a file, suggestions for a field. What only takes POST
 # is told by its answer.
+BILLING_PARTS = ("invoice-paper", "books-export")
 BACKUP_PARTS = (
     "backup-series",
     "backup-progress",
@@ -15,7 +16,16 @@ BACKUP_PARTS = (
     "portal-proof-pdf",
 )
 NOT_PAGES = frozenset(
-    {"events", "series", "evidence-file", "logs-export", "client-names", "site-names", *BACKUP_PARTS}
+    {
+        "events",
+        "series",
+        "evidence-file",
+        "logs-export",
+        "client-names",
+        "site-names",
+        *BACKUP_PARTS,
+        *BILLING_PARTS,
+    }
 )
 KINDS = frozenset({"what", "notifier"})  # parts of an address that are no identifiers; these take POST
 

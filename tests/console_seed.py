@@ -41,6 +41,7 @@ class Seeded:
 
 def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     """Rows for every page. `foreign` are things of a client that a narrow reader does not see."""
+    from billing_seed import billed
     from estate_factories import EVERYTHING
     from forestall.alerts.actions import open_window
     from forestall.alerts.channels import create_channel
@@ -106,6 +107,7 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     )  # fmt: skip
     for ids in (found.ids, found.foreign):
         if ids:
+            billed(ids)
             _discover(ids, now)
             _back_up(ids, now, nights=nights)
             _break(ids, now)

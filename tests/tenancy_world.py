@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from billing_seed import billed
 from estate_factories import EVERYTHING, make_asset, make_client, make_person, make_site
 from forestall.alerts.actions import open_window
 from forestall.alerts.channels import create_channel
@@ -120,9 +121,12 @@ def make_world(now: datetime) -> World:
         client=other, ticket=Ticket.objects.get(client=other), position=0, text="Look."
     )
     held = hold(EVERYTHING, client=other.pk, reason="Case 12.", now=now)
+    bills: dict[str, str] = {"client": other.pk}
+    billed(bills)
     return World(
         mine,
-        {
+        bills
+        | {
             "client": other.pk,
             "site": site.pk,
             "asset": asset.pk,

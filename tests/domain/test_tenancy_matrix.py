@@ -68,6 +68,9 @@ WORDS = {
         "what": ("open", "dismiss", "hypothesis", "describe", "fix", "article", "try"),
     },
     "hypothesis-change": {"what": ("confirmed", "refuted")},
+    "billing-step": {"what": ("reckon", "approve", "issue")},
+    "books-export": {"dialect": ("quickbooks", "xero", "hledger", "beancount")},
+    "invoice-paper": {"paper": ("pdf", "xml", "ubl")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},
 }

@@ -70,7 +70,7 @@ def test_every_page_renders_when_there_is_nothing(sign_in: Callable[..., Browser
 def test_what_is_another_clients_is_not_there(seeded: Seeded, sign_in: Callable[..., Browser]) -> None:
     """The same 404, byte for byte, as for what does not exist."""
     mine = Client.objects.get(pk=seeded.ids["client"])
-    browser = sign_in(role=Role.TECHNICIAN, clients=(mine,))
+    browser = sign_in(role=Role.SERVICE_MANAGER, clients=(mine,))
     for name, address in OF_A_CLIENT.items():
         foreign = browser.get(filled(address, seeded.foreign))
         nothing = browser.get(filled(address, dict.fromkeys(seeded.foreign, NOBODYS)))

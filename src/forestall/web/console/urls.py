@@ -6,6 +6,7 @@ from django.views.decorators.http import require_POST as post
 from forestall.web.console import (
     backup_forms,
     backups,
+    billing_urls,
     captures,
     collectors,
     configurations,
@@ -26,6 +27,7 @@ from forestall.web.console import (
 from forestall.web.live import events
 
 urlpatterns = [
+    *billing_urls.urlpatterns,
     path("", overview.overview, name="overview"),
     path("events", events, name="events"),
     path("search", overview.search, name="search"),
