@@ -16,7 +16,7 @@ from billing_seed import NOW, SELLER, contact, issued, small_provider, terms
 from estate_factories import EVERYTHING
 from forestall.agreements.actions import add_version
 from forestall.agreements.values import LateFee
-from forestall.invoices import actions, queries
+from forestall.invoices import actions, queries, sending
 from forestall.invoices.bank import read_statement
 from forestall.invoices.models import Draft, Invoice, Paper, Payment, Run, Series
 from forestall.invoices.runs import approve, issue, open_run, reckon
@@ -128,7 +128,7 @@ def test_a_reminder_and_a_late_fee_come_once() -> None:
     assert LateFee(10, 4000).agreed
     day = row.due_on + timedelta(days=15)
     for _ in range(3):
-        actions.remind(EVERYTHING, today=day, now=NOW)
+        sending.remind(EVERYTHING, today=day, now=NOW)
         actions.charge_late_fees(EVERYTHING, today=day, now=NOW)
     fees = Invoice.objects.filter(kind=Kind.LATE_FEE)
     assert [one.total_minor for one in fees] == [4000] and row.reminders.count() == 1
@@ -144,10 +144,10 @@ def test_mail_goes_once_and_keeps_its_thread() -> None:
             raise OSError("451 try later")
         sent.append(mail)
 
-    gone, not_sent = actions.send_run(EVERYTHING, run, now=NOW, send=send, sender="billing@provider.example")
+    gone, not_sent = sending.send_run(EVERYTHING, run, now=NOW, send=send, sender="billing@provider.example")
     assert gone == 2 and "451" in not_sent[0]
     later = NOW + timedelta(minutes=11)
-    assert actions.send_run(EVERYTHING, run, now=later, send=send, sender="billing@provider.example")[0] == 1
+    assert sending.send_run(EVERYTHING, run, now=later, send=send, sender="billing@provider.example")[0] == 1
     mails = [mail for mail in sent if mail]
     assert len({mail["Message-ID"] for mail in mails}) == 3 == len(mails)
     assert {part.get_content_type() for part in mails[0].iter_attachments()} == {

@@ -1,5 +1,6 @@
 """Writes of agreements: each with its journal entry, each refused whole with what is wrong at which field."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -29,6 +30,7 @@ BUYER = (
 )
 CATEGORIES = {"S": "taxed", "Z": "zero rate", "E": "exempt", "AE": "reverse charge", "O": "outside of VAT"}
 YEARS = range(2000, 2200)
+_SLUG = re.compile(r"[a-z0-9-]{1,40}")
 
 
 def add_agreement(
@@ -128,6 +130,7 @@ def add_tax_table(
     scope: Scope, *, version: str, from_on: date, rates: Sequence[Rate], now: datetime
 ) -> TaxTable:
     """A new version of the rates, not signed off yet. Raises Wrong."""
+    _own(scope)
     wrong: dict[str, str] = {}
     if not version.strip():
         wrong["version"] = "give the table a name, for example DE 2026"
@@ -156,6 +159,7 @@ def add_tax_table(
 
 def sign_tax_table(scope: Scope, table: TaxTable, *, now: datetime) -> None:
     """A person vouches for the rates; from now on they bill."""
+    _own(scope)
     with transaction.atomic():
         row = TaxTable.objects.select_for_update().get(pk=table.pk)
         if row.signed_by:
@@ -170,10 +174,22 @@ def put_price(
     now: datetime, kinds: Sequence[str] = (),
 ) -> PriceItem:  # fmt: skip
     """An entry of the price book, new or changed. Agreements keep what was agreed."""
+    _own(scope)
     if basis not in {one.value for one in Basis}:
         raise Wrong({"basis": "seat, device, site or flat"})
+    wrong = (
+        {} if _SLUG.fullmatch(key) else {"key": "small letters, digits and - alone, for example care-seat"}
+    )
     if price_minor <= 0:
-        raise Wrong({"price": "a price is above nothing"})
+        wrong["price"] = "a price is above nothing"
+    if not name.strip() or not tax.strip():
+        wrong["tax" if name.strip() else "name"] = "is missing"
+    try:
+        known_currency(currency)
+    except Trouble as trouble:
+        wrong["currency"] = str(trouble)
+    if wrong:
+        raise Wrong(wrong)
     with transaction.atomic():
         row, _ = PriceItem.objects.update_or_create(
             key=key, defaults={
@@ -187,6 +203,7 @@ def put_price(
 
 def put_index(scope: Scope, *, year: int, percent: int, source: str, now: datetime) -> None:
     """A year's rise of consumer prices. Raises Wrong without the place where it was read."""
+    _own(scope)
     if year not in YEARS or not -PERCENT <= percent <= PERCENT:
         raise Wrong({"year": "a year and a percentage"})
     if not source.strip():
@@ -196,6 +213,13 @@ def put_index(scope: Scope, *, year: int, percent: int, source: str, now: dateti
             year=year, defaults={"percent": percent, "source": source.strip()[:300], "made_by": scope.actor}
         )
         _note_own(scope, "index_put", str(year), now, {"percent": percent, "source": source.strip()[:300]})
+
+
+def _own(scope: Scope) -> None:
+    if not scope.everything:
+        raise Trouble(
+            "prices, rates and indices are the provider's own", "Ask somebody who sees all clients."
+        )
 
 
 def _version(

@@ -1,15 +1,14 @@
-"""Writes after issue: credit notes, payments and what they settle, reminders, late fees, mail. Each stands in
-the journal; each can be done again without doing it twice."""
+"""Writes after issue: credit notes, payments and what they settle, late fees. Each stands in the
+journal; each can be done again without doing it twice."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from email.message import EmailMessage
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from forestall.agreements.calendar import read_month
 from forestall.agreements.checks import Wrong, vat_problem
@@ -18,19 +17,16 @@ from forestall.agreements.queries import rates_on, terms_by_agreement
 from forestall.agreements.values import Line
 from forestall.estate.tenancy import Scope
 from forestall.invoices.bank import BankEntry
-from forestall.invoices.models import Invoice, Paper, Payment, Reminder, Run, Seller, Settled
+from forestall.invoices.models import Invoice, Payment, Seller, Settled
 from forestall.invoices.runs import content_of, seal_all, seller, write_invoice
-from forestall.invoices.values import Kind, RunState, to_content
+from forestall.invoices.values import Kind, to_content
 from forestall.journal.actions import append
 from forestall.kernel.errors import Trouble
 from forestall.kernel.plugins import OnDemand
 
 PROVIDERS = "forestall.invoices.payment_providers"
-REMINDERS = (7, 14, 28)  # days after the due day
-SENDING_LEASE = timedelta(minutes=10)
 OPEN_MAX = 5_000
 NUMBER = re.compile(r"(?:INV|CN)-\d{4}-\d{5,}")
-Send = Callable[[EmailMessage, str, list[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +169,8 @@ def settle(scope: Scope, payment: Payment, invoice: Invoice, *, now: datetime) -
 def take_statement(scope: Scope, entries: Sequence[BankEntry], *, now: datetime) -> Matched:
     """Entries of a bank statement: what names an invoice's number, or is exactly what the one open invoice of
     that payer asks for, settles it; the rest waits for a person. The same file again changes nothing."""
+    if not scope.everything:
+        raise Trouble("a statement is of every client", "Ask somebody who sees all clients.")
     taken = known = settled = waiting = 0
     for entry in entries:
         if entry.amount_minor <= 0:
@@ -232,32 +230,6 @@ def charge(
     return payment
 
 
-def remind(scope: Scope, *, today: date, now: datetime) -> list[Reminder]:
-    """The reminders that are due, each level of each invoice once."""
-    made = []
-    rows = (
-        Invoice.objects.of(scope)
-        .filter(open_minor__gt=0, sealed=True, due_on__lt=today)
-        .exclude(kind=Kind.CREDIT)
-    )
-    for row in rows.order_by("due_on")[:OPEN_MAX]:
-        level = sum(1 for days in REMINDERS if row.due_on + timedelta(days=days) <= today)
-        if level:
-            with transaction.atomic():
-                found, new = Reminder.objects.get_or_create(invoice=row, level=level, defaults={"at": now})
-                if new:
-                    append(
-                        "invoice.reminded",
-                        client=row.client_id,
-                        subject=row.pk,
-                        actor=scope.actor,
-                        at=now,
-                        body={"number": row.number, "level": level},
-                    )
-                    made.append(found)
-    return made
-
-
 def charge_late_fees(scope: Scope, *, today: date, now: datetime) -> list[Invoice]:
     """A late fee for each overdue invoice whose terms have one: at most once, whatever happens."""
     made: list[Invoice] = []
@@ -297,64 +269,6 @@ def charge_late_fees(scope: Scope, *, today: date, now: datetime) -> list[Invoic
     if failed:
         raise Trouble(failed, "The number is kept; it is made at the next time.")
     return made
-
-
-def send_run(scope: Scope, run: Run, *, now: datetime, send: Send, sender: str) -> tuple[int, list[str]]:
-    """Mail every document of an issued run that was not sent; how many went, and what did not. A mail whose
-    sending was cut off is sent again after ten minutes, under the same Message-ID."""
-    run = Run.objects.get(pk=run.pk)
-    if run.state not in (RunState.ISSUED, RunState.SENT):
-        raise Trouble(f"the run of {run.period} is {run.state}", "Issue it first.")
-    gone, not_sent = 0, []
-    rows = Invoice.objects.of(scope).filter(run=run, sealed=True, sent_at=None)
-    for row in rows.select_related("agreement").order_by("series", "index").iterator(chunk_size=200):
-        if not row.agreement.email:
-            not_sent.append(f"{row.number}: the agreement has no address")
-            continue
-        free = Q(sending_at=None) | Q(sending_at__lt=now - SENDING_LEASE)
-        if not Invoice.objects.of(scope).filter(free, pk=row.pk, sent_at=None).update(sending_at=now):
-            continue
-        try:
-            send(_mail(row, sender), sender, [row.agreement.email])
-        except OSError as error:
-            not_sent.append(f"{row.number}: {error}")
-            continue
-        with transaction.atomic():
-            Invoice.objects.of(scope).filter(pk=row.pk).update(sent_at=now)
-            append(
-                "invoice.sent",
-                client=row.client_id,
-                subject=row.pk,
-                actor=scope.actor,
-                at=now,
-                body={"number": row.number, "to": row.agreement.email},
-            )
-        gone += 1
-    if not not_sent and not rows.exists():
-        Run.objects.filter(pk=run.pk).update(state=RunState.SENT)
-    return gone, not_sent
-
-
-def _mail(row: Invoice, sender: str) -> EmailMessage:
-    """One mail with the papers; all mails of an agreement are one thread."""
-    domain = sender.rpartition("@")[2] or "localhost"
-    mail = EmailMessage()
-    mail["From"], mail["To"] = sender, row.agreement.email
-    mail["Subject"] = f"{row.number} · {row.agreement.name} · {row.period}"
-    mail["Message-ID"] = f"<invoice.{row.pk.lower()}@{domain}>"
-    mail["References"] = mail["In-Reply-To"] = f"<agreement.{row.agreement_id.lower()}@{domain}>"
-    mail.set_content(
-        f"{row.number}\n\nThe invoice is attached as PDF, with the e-invoice inside, and as UBL.\n"
-    )
-    for paper in Paper.objects.filter(invoice=row, kind__in=("pdf", "ubl")).order_by("kind"):
-        pdf = paper.kind == "pdf"
-        mail.add_attachment(
-            bytes(paper.data),
-            maintype="application",
-            subtype="pdf" if pdf else "xml",
-            filename=f"{row.number}.{'pdf' if pdf else 'ubl.xml'}",
-        )
-    return mail
 
 
 def _meant(scope: Scope, entry: BankEntry) -> list[Invoice]:
