@@ -194,6 +194,8 @@ def _body(
 def _value(shape: dict[str, Any]) -> Any:
     if shape.get("format") == "date-time":
         return "2030-01-01T00:00:00Z"
+    if shape.get("format") == "date":
+        return "2030-01-01"
     return {"integer": 3, "number": 1.0, "boolean": False, "array": [], "object": {}}.get(
         shape.get("type", ""), "x"
     )

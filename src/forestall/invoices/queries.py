@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet, Sum
 
 from forestall.estate.tenancy import Scope
 from forestall.invoices.exports import Booked, Paid
-from forestall.invoices.models import Draft, Invoice, Paper, Payment, Run, Seller, Series
+from forestall.invoices.models import Draft, Invoice, Paper, Payment, Run, Seller, Series, Settled
 from forestall.invoices.values import Kind, digest, to_content
 from forestall.journal.queries import read_after
 
@@ -26,6 +26,21 @@ class Balance:
     tax_minor: int
     total_minor: int
     open_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revenue:
+    """A line of a sealed document, net, in minor units; negative on a credit note."""
+
+    client: str
+    agreement: str
+    period: str
+    kind: Kind
+    key: str
+    name: str
+    quantity: int
+    net_minor: int
+    currency: str
 
 
 def list_runs(scope: Scope) -> list[Run]:
@@ -56,6 +71,41 @@ def sum_of_drafts(scope: Scope, run: Run) -> list[dict[str, Any]]:
 def count_troubled(scope: Scope, run: Run) -> int:
     """How many agreements cannot be billed."""
     return Draft.objects.of(scope).filter(run=run).exclude(trouble="").count()
+
+
+def count_unsent(scope: Scope, run: Run) -> int:
+    """How many documents of a run were not mailed yet."""
+    return Invoice.objects.of(scope).filter(run=run, sealed=True, sent_at=None).count()
+
+
+def settled_of(scope: Scope, invoice: Invoice) -> list[Settled]:
+    """What payments settled of a document."""
+    mine = Invoice.objects.of(scope).filter(pk=invoice.pk)
+    return list(Settled.objects.filter(invoice__in=mine).select_related("payment").order_by("pk")[:PAGE_MAX])
+
+
+def revenue(
+    scope: Scope, *, since: date, until: date, client: str = "", agreement: str = ""
+) -> list[Revenue]:
+    """Net lines of sealed documents whose period is in `since`'s to `until`'s month; credits are negative."""
+    rows = Invoice.objects.of(scope).filter(
+        sealed=True, period__gte=f"{since:%Y-%m}", period__lte=f"{until:%Y-%m}"
+    )
+    rows = rows.filter(client=client) if client else rows
+    rows = rows.filter(agreement=agreement) if agreement else rows
+    found = []
+    wanted = rows.order_by("period", "client", "number").values_list(
+        "client", "agreement", "period", "content"
+    )
+    for owner, agreed, period, text in wanted.iterator(chunk_size=500):
+        content = to_content(text)
+        sign = content.kind.sign
+        found += [
+            Revenue(owner, agreed, period, content.kind, line.key, line.name, sign * line.quantity,
+                    sign * line.amount_minor, content.currency)
+            for line in content.lines
+        ]  # fmt: skip
+    return found
 
 
 def list_invoices(

@@ -8,6 +8,7 @@ from forestall import __version__
 from forestall.web.api import (
     alerts,
     backups,
+    billing,
     collectors,
     configs,
     configurations,
@@ -61,6 +62,7 @@ for router in (
     networks.router,
     backups.router,
     problem_routes.router,
+    billing.router,
 ):
     api.add_router("", router)
 

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from forestall.agreements.checks import Wrong
 from forestall.alerts.values import SendFailed
 from forestall.estate.access import Refused
 from forestall.kernel.errors import Trouble
@@ -82,6 +83,10 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     return problem(422, "something in the request is missing or wrong", errors=errors)
 
 
+def _at_fields(error: Wrong) -> list[dict[str, Any]]:
+    return [{"at": f"body.{name}", "what": text} for name, text in error.fields.items()]
+
+
 def _place(location: Sequence[int | str]) -> str:
     """`body.name`, `query.limit`: the name of our own parameter is left out."""
     kept = location if len(location) < 3 or location[0] != "body" else (location[0], *location[2:])
@@ -115,6 +120,7 @@ def install(api: NinjaAPI) -> None:
         (Problem, lambda request, error: problem(error.status, error.detail)),
         (Refused, lambda request, error: problem(403, str(error))),
         (PermissionDenied, lambda request, error: problem(403, str(error))),
+        (Wrong, lambda request, error: problem(422, str(error), errors=_at_fields(error))),
         (Trouble, lambda request, error: problem(422, str(error))),
         (WeakPassword, lambda request, error: problem(422, " ".join(error.messages))),
         (ValidationError, _invalid),

@@ -7,12 +7,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding, Proof
-from forestall.judge.backups.values import LEVEL_NAMES
+from forestall.backups.values import keep_of
+from forestall.judge.backups.retention import days_until_each_is_pruned
+from forestall.judge.backups.values import DAY_MS, LEVEL_NAMES
 from forestall.judge.values import State
-from forestall.kernel.clock import from_ms
+from forestall.kernel.backups import CopySeen, RepositoryReport
+from forestall.kernel.clock import from_ms, to_ms
 from forestall.kernel.words import say_duration
 
 STRIP_DAYS = 60
+COPIES_SIMULATED_MAX = 400  # 60 days of them cost 30 ms
+MISSED_MAX = 3  # so many runs late, and copies are taken to be made no more
 WORST = ("failed", "doubtful", "warning", "success", "running", "unknown")
 
 
@@ -154,6 +159,70 @@ def _lost(plan: BackupPlan, standing: PlanStanding | None, drill: Proof | None, 
         agreed = f"promised: {say_duration(plan.rto_s)}" if plan.rto_s else "nothing is promised"
         words += f" It was back within {say_duration(max(1.0, drill.rto_ms / 1000))} ({agreed})."
     return words
+
+
+@dataclass(frozen=True, slots=True)
+class CopyShown:
+    """A copy in the repository. `pruned`: when the rules let it go if things go on as now; `proved`: it is
+    what the last restore that held came from."""
+
+    seen: CopySeen
+    at: datetime
+    pruned: str
+    proved: bool
+
+
+def copies_of(
+    plan: BackupPlan, look: RepositoryReport | None, *, drill: Proof | None, shown: int, now: datetime
+) -> list[CopyShown]:
+    """The newest `shown` of the copies that a look found, with when each is pruned."""
+    if look is None:
+        return []
+    ordered = sorted(look.copies, key=lambda one: -one.at_ms)
+    pruned = _pruned(plan, ordered, look.version, now)
+    proved = drill.copy if drill else ""
+    return [
+        CopyShown(one, from_ms(one.at_ms), pruned.get(one.key, ""), bool(proved) and one.key == proved)
+        for one in ordered[:shown]
+    ]
+
+
+def last_proved_goes(copies: Sequence[CopyShown]) -> str:
+    """When the copy that was last proved is pruned, in a sentence; "" when that is not known to come."""
+    proved = next((one for one in copies if one.proved), None)
+    if proved is None or not proved.pruned.startswith(("in ", "at ")):
+        return ""
+    when = proved.pruned[0].upper() + proved.pruned[1:]
+    return f"{when} the copy that was last proved is pruned."
+
+
+def _pruned(plan: BackupPlan, ordered: Sequence[CopySeen], version: str, now: datetime) -> dict[str, str]:
+    """Copy → words. Of the group that is pruned with the newest copy: restic groups by machine and paths."""
+    keep, now_ms, every_ms = keep_of(plan.keep), to_ms(now), plan.every_s * 1000
+    made = [one for one in ordered if one.at_ms <= now_ms]
+    if keep is None or not made or len(made) > COPIES_SIMULATED_MAX:
+        return {}
+    newest = made[0]
+    if plan.tool == "restic":
+        group = (newest.host, sorted(newest.paths))
+        made = [one for one in made if (one.host, sorted(one.paths)) == group]
+    days = days_until_each_is_pruned(
+        keep,
+        [one.at_ms for one in made],
+        every_ms=every_ms,
+        goes_on=plan.paused_at is None and now_ms - newest.at_ms < MISSED_MAX * every_ms,
+        tool=plan.tool,
+        zone=plan.client.timezone or "UTC",
+        now_ms=now_ms,
+        version=version,
+    )
+    return {one.key: _say_pruned(left) for one, left in zip(made, days, strict=True)}
+
+
+def _say_pruned(days: float | None) -> str:
+    if days is None:
+        return "not soon"
+    return f"in {say_duration(days * DAY_MS / 1000)}" if days else "at the next pruning"
 
 
 def at_of(at_ms: int | None) -> datetime | None:

@@ -22,6 +22,8 @@ from forestall.web.access.gate import needs
 from forestall.web.console.backup_drawing import (
     STRIP_DAYS,
     at_of,
+    copies_of,
+    last_proved_goes,
     said_now,
     said_of_strip,
     steps_of,
@@ -108,8 +110,8 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
     standing: PlanStanding | None = getattr(row, "standing", None)
     runs = queries.newest_runs(scope, row.pk, limit=RUNS_SHOWN)
     look = queries.newest_look(scope, row.pk, opened=True)
-    copies = sorted(look.copies, key=lambda one: -one.at_ms)[:COPIES_SHOWN] if look else []
     drill = next((one for one in queries.list_proofs(scope, plan=row.pk, works=["drill"]) if one.ok), None)
+    copies = copies_of(row, look, drill=drill, shown=COPIES_SHOWN, now=now)
     spec = actions.tools().get(row.tool)
     doubtful: dict[str, str] = standing.implausible if standing else {}
     strip = strip_of(runs, doubtful, zone=row.client.timezone or "UTC", now=now)
@@ -126,7 +128,8 @@ def backup_plan(request: Asked, plan: str) -> HttpResponse:
         "sources": _sources(request, runs),
         "look": look,
         "look_at": at_of(look.at_ms) if look else None,
-        "copies": [(one, at_of(one.at_ms)) for one in copies],
+        "copies": copies,
+        "proved_goes": last_proved_goes(copies),
         "findings": queries.findings_of(scope, row),
         "proofs": queries.list_proofs(scope, plan=row.pk, limit=PROOFS_SHOWN)[:PROOFS_SHOWN],
         "drill": drill,

@@ -10,22 +10,22 @@ from django.utils import timezone
 from forestall.agreements import actions as agreeing
 from forestall.agreements import queries as agreements
 from forestall.agreements.calendar import month_of, read_month
-from forestall.agreements.checks import LANGUAGES, Wrong
-from forestall.agreements.values import BASIS_TITLES, PRORATION_TITLES, UPLIFT_TITLES, Bill, Life
+from forestall.agreements.checks import Wrong, check_terms
+from forestall.agreements.values import BASIS_TITLES, PRORATION_TITLES, UPLIFT_TITLES
 from forestall.estate.queries import client_called, find_client
-from forestall.estate.values import ASSET_KINDS
 from forestall.invoices import actions, queries
 from forestall.invoices.bank import BODY_MAX_BYTES, read_statement
 from forestall.invoices.exports import DIALECTS, ledger, quickbooks, xero
 from forestall.invoices.runs import approve, issue, open_run, reckon
 from forestall.invoices.values import RunState, to_content
 from forestall.kernel.errors import Trouble
+from forestall.kernel.ids import new_id
 from forestall.web.access.gate import needs
-from forestall.web.console.billing_forms import ROWS, by_field, terms_given
+from forestall.web.console.billing_changes import form_context, sender, tried_on
+from forestall.web.console.billing_forms import by_field, terms_given
 from forestall.web.console.common import Asked, attempt, seen_or_404
 
 PAGE = 100
-MONTHS_TRIED = 12
 DOCUMENTS_AT_ONCE = 200  # more are issued from the shell, with progress
 STEPS = {"reckon": reckon, "approve": approve, "issue": issue}
 PAPERS = {
@@ -69,16 +69,15 @@ def agreement_page(request: Asked, agreement: str) -> HttpResponse:
 @needs("billing:write")
 def agreement_new(request: Asked) -> HttpResponse:
     """The form of an agreement; it can be tried against the last twelve months before it is made."""
-    given, wrong, tried = request.POST, {}, []
+    given, wrong, tried = request.POST, dict[str, str](), []
     if request.method == "POST":
         try:
             terms, starts_on, ends_on = terms_given(given)
             client = client_called(request.scope, given.get("client", ""))
             if given.get("do") == "try":
-                months = [month_of(timezone.now().date()).moved(-back) for back in range(MONTHS_TRIED, 0, -1)]
-                life = Life(months[0].first.replace(year=months[0].year - 1))
-                found = agreements.simulate(request.scope, client, terms, life, months)
-                tried = [(str(month), one if isinstance(one, Bill) else None, one) for month, one in found]
+                if bad := check_terms(terms):
+                    raise Wrong(bad)
+                tried = tried_on(request.scope, client, terms)
             else:
                 row = agreeing.add_agreement(
                     request.scope, client=client.pk, name=given.get("name", ""), starts_on=starts_on,
@@ -91,19 +90,9 @@ def agreement_new(request: Asked) -> HttpResponse:
             wrong = by_field(error.fields)
         except Trouble as trouble:
             wrong = {"client": str(trouble)}
-    tables = agreements.list_tax_tables(request.scope)
     chosen = find_client(request.scope, request.GET.get("client", ""))
-    context = {
-        "nav": "billing", "given": given, "wrong": wrong, "tried": tried, "titles": BASIS_TITLES,
-        "rows": [
-            {name: (f"{name}_{row}", given.get(f"{name}_{row}", ""), wrong.get(f"{name}_{row}", ""))
-             for name in ("name", "basis", "price", "tax", "kind", "included", "minimum")}
-            for row in range(ROWS)
-        ],
-        "kinds": ASSET_KINDS, "prorations": PRORATION_TITLES, "uplifts": UPLIFT_TITLES,
-        "languages": LANGUAGES,
-        "codes": [rate.code for rate in agreements.rates_of(tables[0]).rates] if tables else [],
-        "client_name": given.get("client") or (chosen.name if chosen else ""),
+    context = form_context(request.scope, given, wrong) | {
+        "tried": tried, "client_name": given.get("client") or (chosen.name if chosen else ""),
     }  # fmt: skip
     return render(request, "console/agreement_new.html", context, status=400 if wrong else 200)
 
@@ -153,6 +142,8 @@ def billing_run(request: Asked, billing: str) -> HttpResponse:
         "next": begin + PAGE if len(drafts) > PAGE else None,
         "troubled": queries.count_troubled(request.scope, run),
         "balances": queries.balances(request.scope, run=run.pk),
+        "sender": sender(),
+        "to_send": queries.count_unsent(request.scope, run),
         "invoices": {one.agreement_id: one for one in queries.list_invoices(request.scope, run=run.pk)},
         "mismatches": agreements.billed_and_watched(request.scope, read_month(run.period))[:PAGE]
         if run.state == RunState.DRAFT else [],
@@ -182,11 +173,20 @@ def billing_step(request: Asked, billing: str, what: str) -> HttpResponse:
 def invoice_page(request: Asked, invoice: str) -> HttpResponse:
     """A document with its lines, papers, seal and payments."""
     row = seen_or_404(lambda: queries.find_invoice(request.scope, invoice))
-    context = {
+    context: dict[str, Any] = {
         "nav": "billing",
         "invoice": row,
         "content": to_content(row.content),
         "credited": getattr(row, "credited_by", None),
+        "payments": [
+            one
+            for one in queries.waiting_payments(request.scope)
+            if one.currency == row.currency and one.client_id in (None, row.client_id)
+        ][:PAGE],
+        "settled": queries.settled_of(request.scope, row),
+        "key": new_id(),
+        "today": timezone.now().date(),
+        "can_mail": bool(row.agreement.email),
     }
     return render(request, "console/invoice.html", context)
 

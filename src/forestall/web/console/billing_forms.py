@@ -1,4 +1,4 @@
-"""What the form of an agreement says, as terms, and terms as the form shows them; mistakes at their fields."""
+"""The form of an agreement as terms, and terms as the form shows them; every mistake at its field."""
 
 from collections.abc import Mapping
 from datetime import date

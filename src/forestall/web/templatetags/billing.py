@@ -14,3 +14,9 @@ def money(amount: int | None, currency: str) -> str:
     if amount is None:
         return "–"
     return str(format_currency(to_decimal(amount, currency), currency, locale="en"))
+
+
+@register.filter
+def percent(hundredths: int) -> str:
+    """Hundredths of a percent as `19 %`."""
+    return f"{hundredths / 100:g} %"
