@@ -12,6 +12,7 @@ import pytest
 from contract.backup_site import PASSWORD, Site, flip, state, wall_ms
 from contract.daemons import free_port, running
 from forestall.collect.backups import borg_store
+from forestall.collect.backups.compare import compare
 from forestall.collect.jobs import borg
 
 
@@ -164,6 +165,34 @@ async def test_one_flipped_bit_in_the_repository(site: Site) -> None:
     assert "is not what its checksum says" in bad.reason and not bad.skipped
     drill = await site.work("drill")
     assert not drill.ok and not drill.skipped and drill.mismatches_total > 0, drill.reason
+
+
+async def test_one_flipped_bit_in_what_was_restored(site: Site) -> None:
+    site.job()
+    copy = await site.copy()
+    into = site.home / "restored"
+    into.mkdir()
+    before = state(site.repository)
+    restored = await borg.restore(site.repository_seen("s"), copy, into=into, tell=lambda *_: None)
+    assert restored.checks[0].ok and state(site.repository) == before
+    run = site.records.runs(site.plan)[0]
+    assert run.manifest
+    manifest = site.records.manifest(site.plan, run.run)
+    assert compare(manifest, restored.root, bound=run.manifest.root).mismatches_total == 0
+    flip(restored.root / str(site.source)[1:] / "folder1" / "file 4.bin")
+    compared = compare(manifest, restored.root, bound=run.manifest.root)
+    assert [(one.path, one.what) for one in compared.mismatches] == [
+        (f"{site.source}/folder1/file 4.bin", "differs")
+    ]
+    assert compared.equal == 11
+
+
+async def test_one_flipped_bit_in_the_manifest(site: Site) -> None:
+    site.job()
+    manifest = site.records.manifest(site.plan, site.records.runs(site.plan)[0].run)
+    flip(manifest)
+    proof = await site.work("drill")
+    assert not proof.ok and not proof.skipped and "manifest" in proof.reason, proof.reason
 
 
 async def test_a_segment_that_is_missing_or_cut_short(site: Site) -> None:

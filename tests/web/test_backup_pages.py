@@ -70,6 +70,15 @@ def proved() -> Site:
     return site
 
 
+def test_each_copy_says_when_it_is_pruned(owner: Browser) -> None:
+    site = proved()
+    BackupPlan.objects.filter(pk=site.plan.pk).update(keep={"daily": 7})
+    said = page(owner, f"/backups/{site.plan.pk}/")
+    assert "At the next pruning" not in said  # what was restored is the newest
+    assert "In 7 days the copy that was last proved is pruned." in said
+    assert said.count("at the next pruning") == 4 and "in 2 days" in said and "✓ restored" in said
+
+
 def burnt() -> Site:
     """The same, and then a night that found nothing and said success."""
     site = proved()

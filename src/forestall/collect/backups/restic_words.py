@@ -23,6 +23,7 @@ _BAD = re.compile(
     r"verification|invalid|refused|no such|exist",
     re.I,
 )
+_ADVICE = re.compile(r"https?://|^restic repair |^The repository (?:contains|is) damaged")  # from 0.16 on
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _OPTIONS = (
     "-e --exclude --iexclude --exclude-file --iexclude-file --exclude-if-present --exclude-larger-than -g "
@@ -136,7 +137,7 @@ def _bytes(number: str, unit: str) -> int:
 def errors_of(text: str) -> list[str]:
     """The lines that say what went wrong, each once."""
     found = [_plain(line) for line in text.splitlines()]
-    told = [line for line in found if _BAD.search(line)]
+    told = [line for line in found if _BAD.search(line) and not _ADVICE.search(line)]
     told = [
         line for line in told if not line.lower().startswith(("load ", "check ", "read ", "create exclusive"))
     ]

@@ -87,11 +87,12 @@ _PLACE = re.compile(
     r"|(?:rest:https?://|s3:|b2:|azure:|gs:|swift:)[^\s-].*"
 )
 _ID = re.compile(r"[0-9a-f]{8,64}")
-_UNLOADED = re.compile(r"^.*could not load (?:snapshot )?([0-9a-f]{8,64}).*$", re.M)
+_UNLOADED = re.compile(r"^.*(?:could not|failed to) load (?:snapshot )?([0-9a-f]{8,64}).*$", re.M)
 # What restic 0.14 to 0.18 say, and what kind of reason that is.
 _REASONS: tuple[tuple[Why, re.Pattern[str]], ...] = (
     ("key", re.compile(r"wrong password|no key found|an empty password", re.I)),
-    ("locked", re.compile(r"already locked|unable to create lock|no matching ID|no snapshot found", re.I)),
+    ("locked", re.compile(r"already locked|unable to create lock|no matching ID|no snapshot found|"
+                          r"failed to load snapshot.*no such file", re.I)),
     ("damaged", re.compile(r"is damaged|ciphertext verification failed|invalid data returned|hash mismatch|"
                            r"unable to decode|unexpected EOF|invalid magic", re.I)),
     ("away", re.compile(r"unable to open config|unable to open repository|does not exist|no such file or dir|"

@@ -1,8 +1,9 @@
 """Which copies the keep rules of a tool leave, now and as the runs go on. Pure: times and rules in.
 
 Sources: restic `internal/restic/snapshot_policy.go` (every rule counts for itself, `within` from the newest
-copy that is not in the future), borg `prune` (rules one after the other: what an earlier rule keeps is not
-counted again, a rule that is not filled keeps the oldest; `within` from now).
+copy that is not in the future; from 0.16 on a rule that is not filled keeps the oldest too), borg `prune`
+(rules one after the other: what an earlier rule keeps is not counted again, a rule that is not filled keeps
+the oldest; `within` from now).
 `tests/contract/test_backup_retention.py` holds both against the real programs.
 """
 
@@ -17,6 +18,7 @@ from forestall.judge.backups.values import DAY_MS, HOUR_MS, Keep
 STEPS_MAX = 400  # runs that are looked ahead
 AHEAD_MS = 60 * DAY_MS
 _RESTIC_SPAN = re.compile(r"(\d+)([ymdh])")
+_VERSION = re.compile(r"(\d+)\.(\d+)")
 _BORG_HOURS = {"H": 1, "h": 1, "d": 24, "w": 24 * 7, "m": 24 * 31, "y": 24 * 365}
 Bucket = Callable[[datetime], object]
 
@@ -38,16 +40,20 @@ def zone_of(name: str) -> tzinfo:
         return UTC
 
 
-def kept(keep: Keep, times_ms: Sequence[int], *, tool: str, zone: str, now_ms: int) -> list[bool]:
-    """For each copy whether the rules keep it. `times_ms` in any order. A tool without pruning of its own
-    (dumps, archives) is taken to remove by age, `within` from now."""
+def kept(
+    keep: Keep, times_ms: Sequence[int], *, tool: str, zone: str, now_ms: int, version: str = ""
+) -> list[bool]:
+    """For each copy whether the rules keep it. `times_ms` in any order. `version` of the tool; of an unknown
+    one restic is taken to be old, which keeps less. A tool without pruning of its own (dumps, archives) is
+    taken to remove by age, `within` from now."""
     local = zone_of(zone)
     order = sorted(range(len(times_ms)), key=lambda n: times_ms[n], reverse=True)
     at = [datetime.fromtimestamp(times_ms[n] / 1000, local) for n in order]
     if tool in ("borg", "borgmatic"):
         chosen = _borg(keep, at, now_ms)
     else:
-        chosen = _restic(keep, at, now_ms, from_now=tool != "restic")
+        oldest = tool == "restic" and _keeps_oldest(version)
+        chosen = _restic(keep, at, now_ms, from_now=tool != "restic", oldest=oldest)
     found = [False] * len(order)
     for place in chosen:
         found[order[place]] = True
@@ -64,6 +70,7 @@ def days_until_gone(
     tool: str,
     zone: str,
     now_ms: int,
+    version: str = "",
 ) -> tuple[float | None, int]:
     """When the last good copy is pruned if things go on as now, in days from now (0: at the next pruning;
     None: not within AHEAD_MS), and how many good ones the next pruning leaves. `goes_on`: runs go on
@@ -77,7 +84,7 @@ def days_until_gone(
         now = now_ms + number * step
         if number and goes_on:
             others.append(now)
-        stays = kept(keep, [*good, *others], tool=tool, zone=zone, now_ms=now)
+        stays = kept(keep, [*good, *others], tool=tool, zone=zone, now_ms=now, version=version)
         others = [ms for ms, stay in zip(others, stays[len(good) :], strict=True) if stay]
         good = [ms for ms, stay in zip(good, stays, strict=False) if stay]
         if number == 0:
@@ -87,12 +94,52 @@ def days_until_gone(
     return None, after_next
 
 
+def days_until_each_is_pruned(
+    keep: Keep,
+    made_ms: Sequence[int],
+    *,
+    every_ms: int,
+    goes_on: bool,
+    tool: str,
+    zone: str,
+    now_ms: int,
+    version: str = "",
+) -> list[float | None]:
+    """For each copy in how many days the rules let it go if things go on as now (0: at the next pruning,
+    None: not within AHEAD_MS). `goes_on`: a copy is made every `every_ms`; otherwise only time passes. Told
+    to the day, or to the run where runs are rarer."""
+    found: list[float | None] = [None] * len(made_ms)
+    if not keeps_anything(keep):
+        return found
+    places, others = list(range(len(made_ms))), list[int]()
+    step = max(every_ms, DAY_MS)
+    for number in range(AHEAD_MS // step + 1):
+        now = now_ms + number * step
+        if number and goes_on:
+            others += range(now, now - step, -max(every_ms, 60_000))
+        times = [made_ms[place] for place in places]
+        stays = kept(keep, [*times, *others], tool=tool, zone=zone, now_ms=now, version=version)
+        for place, stay in zip(places, stays, strict=False):
+            if not stay:
+                found[place] = number * step / DAY_MS
+        others = [ms for ms, stay in zip(others, stays[len(places) :], strict=True) if stay]
+        places = [place for place, stay in zip(places, stays, strict=False) if stay]
+        if not places:
+            break
+    return found
+
+
 def keeps_anything(keep: Keep) -> bool:
     """Whether there is any rule; without one no tool prunes."""
     return keep != Keep()
 
 
-def _restic(keep: Keep, at: Sequence[datetime], now_ms: int, *, from_now: bool) -> set[int]:
+def _keeps_oldest(version: str) -> bool:
+    found = _VERSION.search(version)
+    return found is not None and (int(found[1]), int(found[2])) >= (0, 16)
+
+
+def _restic(keep: Keep, at: Sequence[datetime], now_ms: int, *, from_now: bool, oldest: bool) -> set[int]:
     chosen: set[int] = set()
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     latest = now if from_now else next((one for one in at if one <= now), now)
@@ -109,22 +156,24 @@ def _restic(keep: Keep, at: Sequence[datetime], now_ms: int, *, from_now: bool) 
     )
     for count, within, bucket in counted:
         if count:
-            chosen.update(_newest_of_each(at, bucket, count))
+            chosen.update(_newest_of_each(at, bucket, count, oldest=oldest))
         if within:
             since = _restic_since(within, latest)
             inside = [one for one in at if one > since]
-            chosen.update(_newest_of_each(inside, bucket, -1))
+            whole = oldest and len(inside) == len(at)
+            chosen.update(_newest_of_each(inside, bucket, -1, oldest=whole))
     return chosen
 
 
-def _newest_of_each(at: Sequence[datetime], bucket: Bucket, count: int) -> list[int]:
+def _newest_of_each(at: Sequence[datetime], bucket: Bucket, count: int, *, oldest: bool) -> list[int]:
+    """`oldest`: the oldest is kept as well when there is room left for it."""
     found: list[int] = []
     last: object = None
     for n, one in enumerate(at):
         if len(found) == count:
             break
         value = bucket(one)
-        if value != last:
+        if value != last or (oldest and n == len(at) - 1):
             found.append(n)
             last = value
     return found

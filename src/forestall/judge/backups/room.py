@@ -194,6 +194,7 @@ def _outlook(facts: Facts) -> tuple[float | None, list[CopySeen], int] | None:
         tool=plan.tool,
         zone=plan.zone,
         now_ms=facts.now_ms,
+        version=look.version,
     )
     return days, good, len(facts.copies)
 
