@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import Any
 
 import msgspec
@@ -132,6 +133,8 @@ def seal_all(
     """Make the papers of documents that have none yet; what was wrong with the first that failed, or ""."""
     waiting = list(rows.filter(sealed=False).order_by("series", "index").values_list("pk", flat=True))
     failed = ""
+    if not waiting:
+        return failed
     with _maker(min(workers, WORKERS_MAX)) as make:
         for start in range(0, len(waiting), BATCH):
             batch = list(Invoice.objects.of(scope).filter(pk__in=waiting[start : start + BATCH]))
@@ -307,11 +310,12 @@ def _seal(scope: Scope, row: Invoice, made: Papers, now: datetime) -> None:
 
 @contextmanager
 def _maker(workers: int) -> Iterator[Callable[[list[str]], Iterator[Papers | str]]]:
-    """Makes papers here, or in so many processes of their own."""
-    if workers <= 1:
+    """Makes papers here, or in so many processes of their own. The checker of EN 16931 ends the process that
+    calls it from a second thread, so a thread of the web never makes papers itself."""
+    if workers <= 1 and current_thread() is main_thread():
         yield lambda texts: map(made_or_why, texts)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
         yield lambda texts: pool.map(made_or_why, texts)
 
 
