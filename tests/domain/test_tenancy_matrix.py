@@ -31,6 +31,7 @@ PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 # Addresses that name nothing of a client.
 NOT_OURS = {
     "/accounts/": "allauth: about the person who is signed in alone",
+    "/portal/sign-in": "asking for a link and using it: nothing of a client is shown",
     "/set-up/": "the one-time link: before there is any client",
 }
 # Addresses at which even an owner finds only what is their own.
@@ -323,7 +324,9 @@ def test_nobody_gets_in_without_a_session_or_token(world: World) -> None:
             )
         else:
             assert answer.status_code in (302, 405), f"{route}: {answer.status_code}"
-            assert answer.status_code == 405 or answer["Location"].startswith("/accounts/login/"), f"{route}"
+            assert answer.status_code == 405 or answer["Location"].startswith(
+                ("/accounts/login/", "/portal/sign-in/")
+            ), f"{route}"
 
 
 def test_an_address_that_cannot_be_filled_says_what_to_add() -> None:

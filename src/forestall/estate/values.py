@@ -53,6 +53,7 @@ RIGHTS = (
     "alerts:write",
     "tickets:read",
     "tickets:write",
+    "portal:read",
     "people:read",
     "people:write",
     "installation:read",
@@ -70,7 +71,7 @@ ROLE_RIGHTS: dict[Role, frozenset[str]] = {
     Role.TECHNICIAN: (_READS - {"people:read", "billing:read"}) | _DESK,
     Role.ACCOUNTING: frozenset({"estate:read", "installation:read", "billing:read", "billing:write"}),
     Role.READ_ONLY: _READS - {"people:read", "billing:read"},
-    Role.CLIENT_CONTACT: frozenset({"tickets:read"}),
+    Role.CLIENT_CONTACT: frozenset({"portal:read"}),
 }
 
 

@@ -13,5 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("forestall.web.api.urls")),
     path("", include("forestall.web.access.urls")),
+    path("portal/", include("forestall.web.portal.urls")),
     path("", include("forestall.web.console.urls")),
 ]

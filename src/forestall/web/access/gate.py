@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 
 from forestall.estate.access import Refused, bearer_of_person, require
 from forestall.estate.models import Person
@@ -55,6 +56,8 @@ def admit(request: HttpRequest, *rights: str) -> HttpResponse | None:
     if not isinstance(person, Person) or not person.is_active:
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+        if request.path.startswith("/portal/"):
+            return redirect("portal-sign-in")
         return redirect_to_login(request.get_full_path())
     bearer = bearer_of_person(person)
     try:

@@ -20,6 +20,7 @@ from forestall.kernel.clock import from_ms
 from forestall.kernel.errors import Trouble
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, seen_or_404
+from forestall.web.portal.pages import who_asks
 
 SHOWN = 200
 
@@ -35,7 +36,7 @@ class Shown:
     proof: Proof | None
 
 
-@needs("tickets:read")
+@needs("portal:read")
 def portal_backups(request: Asked) -> HttpResponse:
     """Every plan of the person's clients, the worst first."""
     scope = request.scope
@@ -48,12 +49,13 @@ def portal_backups(request: Asked) -> HttpResponse:
         "several": len({row.client_id for row in rows}) > 1,
         "proved": sum(one.face == "ok" for one in shown),
         "provider": estate.provider(scope).name,
+        "contact": who_asks(request),
         "now": timezone.now(),
     }
     return render(request, "console/portal_backups.html", context)
 
 
-@needs("tickets:read")
+@needs("portal:read")
 def portal_proof_pdf(request: Asked, proof: str) -> HttpResponse:
     """The page for an auditor, of a restore that held."""
     row, report = seen_or_404(lambda: queries.find_proof(request.scope, proof))
