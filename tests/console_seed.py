@@ -457,6 +457,11 @@ def main() -> None:
     if sys.argv[1:] == ["disturb"]:
         disturb()
         return
+    if sys.argv[1:2] == ["client"]:
+        from estate_factories import make_client
+
+        make_client(sys.argv[2])
+        return
     call_command("migrate", verbosity=0)
     now = timezone.now()
     found = Seeded()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,53 @@ def test_mail_goes_once_and_keeps_its_thread() -> None:
         "application/xml",
     }
     assert Run.objects.get().state == RunState.SENT
+
+
+def test_a_payment_service_is_asked_again_under_the_same_key_and_charges_once() -> None:
+    """A real HTTP server plays the service: its answer to the first charge is lost."""
+    import json
+    from threading import Thread
+
+    charged: dict[str, str] = {}
+    asked: list[str] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            key = self.headers["Idempotency-Key"]
+            asked.append(key)
+            charged.setdefault(key, f"ref-{len(charged)}-{body['amount_minor']}")
+            lost = len(asked) == 1 or self.headers["Authorization"] != "Bearer s3cret"
+            answer = b"" if lost else json.dumps({"reference": charged[key]}).encode()
+            self.send_response(503 if lost else 200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    issued(clients=1)
+    row = Invoice.objects.get()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/charge"
+        given = {"url": url, "secret": "s3cret"}
+        try:
+            with pytest.raises(Trouble, match="not https"):
+                actions.charge(EVERYTHING, row, provider="webhook", settings=given, now=NOW)
+            given["allow_plain"] = "yes"
+            with pytest.raises(Trouble, match="did not take"):
+                actions.charge(EVERYTHING, row, provider="webhook", settings=given, now=NOW)
+            assert not Payment.objects.exists()
+            for _ in range(2):
+                paid = actions.charge(EVERYTHING, row, provider="webhook", settings=given, now=NOW)
+                assert paid.text == f"ref-0-{row.total_minor}"
+        finally:
+            server.shutdown()
+            thread.join(60)
+    row.refresh_from_db()
+    assert row.open_minor == 0 and Payment.objects.count() == 1 and len(charged) == 1 and len(asked) == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,7 +21,14 @@ READY_S = 180
 class Installation:
     """An installation of its own in `directory`; `seeded` says which identifiers are in it."""
 
-    def __init__(self, directory: Path, *, empty: bool = False, store: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        empty: bool = False,
+        store: bool = True,
+        settings: dict[str, str] | None = None,
+    ) -> None:
         self.data = DataDir(directory)
         self.data.create()
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -36,6 +43,7 @@ class Installation:
             "FORESTALL_LIMITS__STORE_MEMORY_BYTES": str(512 << 20),
             "PYTHONPATH": str(TESTS),
             "DJANGO_SETTINGS_MODULE": "forestall.web.settings",
+            **(settings or {}),
         }
         self.seeded: dict[str, Any] = {}
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -87,6 +88,57 @@ def bill_run(
         for one in balances(scope, run=run.pk)
     ]
     show(rows, as_json=as_json, empty="There was nothing to bill in this month.")
+
+
+@bill_commands.command("send")
+def send(period: Period, data: Data = None) -> None:
+    """Mail the documents of an issued month, each once. What was not mailed is said; exit status 1 then.
+
+    Example: forestall bill send 2026-11
+    """
+    installation(data)
+    from django.utils import timezone
+
+    from forestall.invoices.queries import find_run
+    from forestall.invoices.sending import send_run
+    from forestall.web.console.billing_changes import by_mail, sender
+
+    scope = shell_scope()
+    run = find_run(scope, period)
+    if run is None:
+        raise Trouble(f"there is no run of {period}", f"Make it: forestall bill run {period}")
+    gone, not_sent = send_run(scope, run, now=timezone.now(), send=by_mail, sender=sender())
+    print("\n".join([f"{gone} documents were mailed", *(f"not mailed: {one}" for one in not_sent)]))
+    raise typer.Exit(1 if not_sent else 0)
+
+
+@bill_commands.command("statement")
+def statement(
+    file: Annotated[Path, typer.Argument(help="CAMT.053, or CSV in UTF-8.")],
+    currency: Annotated[str, typer.Option(help="Where a CSV says none.")] = "EUR",
+    data: Data = None,
+) -> None:
+    """Match a bank statement with what is open. The same file again changes nothing.
+
+    Example: forestall bill statement november.xml
+    """
+    installation(data)
+    from django.utils import timezone
+
+    from forestall.invoices.actions import take_statement
+    from forestall.invoices.bank import read_statement
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Trouble(
+            f"{file} cannot be read: {error.strerror}", "Give the path of the statement."
+        ) from error
+    found = take_statement(shell_scope(), read_statement(content, currency=currency), now=timezone.now())
+    print(
+        f"{found.taken} new, {found.known} known, {found.settled} settled an invoice,"
+        f" {found.waiting} wait for a person"
+    )
 
 
 @bill_commands.command("verify")
