@@ -195,6 +195,22 @@ def test_the_board_reads_an_index_and_a_page_of_fifty(owner: Browser) -> None:
     assert "standing_worst" in rows[:51].explain()
 
 
+def test_a_plan_made_without_choosing_the_machine_first_is_watched_by_its_agent(owner: Browser) -> None:
+    site = proved()
+    bare = make_asset(site.client, name="bare")
+    assert "the agent on that machine" in page(owner, "/backups/new/?tool=restic")
+    given = {
+        "tool": "restic", "every": "24", "every_unit": "3600", "sources": "/srv/a", "repository": "/mnt/r",
+        "setting_password": PASSWORD, "slices": "30", "collector": "own",
+    }  # fmt: skip
+    made = owner.post("/backups/new/", given | {"asset": site.asset.pk, "name": "one"}, follow=True)
+    assert BackupPlan.objects.get(name="one").collector_id == site.collector
+    assert "The plan is watched" in made.content.decode()
+    made = owner.post("/backups/new/", given | {"asset": bare.pk, "name": "two"}, follow=True)
+    assert BackupPlan.objects.get(name="two").collector_id is None
+    assert "no collector looks into its repository" in made.content.decode()
+
+
 def test_a_form_makes_a_plan_and_never_shows_its_secret(owner: Browser) -> None:
     asset = make_asset(make_client())
     assert "It can prove: L1" in page(owner, f"/backups/new/?asset={asset.pk}&tool=restic")

@@ -1,6 +1,6 @@
 """The form of a backup plan, made from what the tool's adapter says of itself; secrets are never shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from forestall.backups import actions, queries
 from forestall.backups.models import BackupPlan
 from forestall.backups.values import CADENCES, DAY_S, HOUR_S, WORK_TITLES, Place, PlanTerms
 from forestall.estate import queries as estate
+from forestall.estate.models import Asset, Collector
 from forestall.judge.backups import Keep
 from forestall.judge.backups.values import LEVEL_NAMES
 from forestall.kernel.backups import LEVEL_OF_WORK, Work
@@ -34,6 +35,7 @@ CADENCE_CHOICES = {
     365 * DAY_S: "every year",
 }
 GIB = 1 << 30
+OWN_AGENT = "own"  # who watches, while the machine is not chosen yet
 
 
 @needs("estate:write")
@@ -49,12 +51,19 @@ def backup_new(request: Asked) -> HttpResponse:
             terms = terms_given(request.POST, spec)
             plan = actions.add_plan(
                 scope, asset=asset, terms=terms, now=timezone.now(),
-                collector=request.POST.get("collector", ""), elsewhere=request.POST.get("elsewhere", ""),
+                collector=_watched_by(request, asset), elsewhere=request.POST.get("elsewhere", ""),
             )  # fmt: skip
         except Trouble as trouble:
             messages.error(request, str(trouble))
             return _form(request, asset=asset, spec=spec, given=request.POST, status=422)
-        messages.success(request, "The plan is watched. Put the line below before the job's command.")
+        if plan.collector_id:
+            messages.success(request, "The plan is watched. Put its line before the job's command.")
+        else:
+            messages.error(
+                request,
+                "The plan is made, but no collector looks into its repository, so only what the job tells "
+                f"will be known: enrol an agent on {asset.name}, then choose it under Change.",
+            )
         return redirect("backup-plan", plan=plan.pk)
     spec = tools.get(given.get("tool", "")) or next(iter(tools.values()))
     return _form(request, asset=asset, spec=spec, given=QueryDict())
@@ -192,6 +201,18 @@ def _in_unit(seconds: int) -> tuple[int, int]:
     return seconds // 60, 60 if seconds else HOUR_S
 
 
+def _watched_by(request: Asked, asset: Asset) -> str:
+    """The collector that was chosen; the machine's own agent where that was, "" when it has none."""
+    chosen = request.POST.get("collector", "")
+    if chosen != OWN_AGENT:
+        return chosen
+    return _own_agent(estate.list_collectors(request.scope, client=asset.client_id), asset)
+
+
+def _own_agent(collectors: Iterable[Collector], asset: Asset) -> str:
+    return next((one.pk for one in collectors if one.asset_id == asset.pk), "")
+
+
 def _form(
     request: Asked,
     *,
@@ -203,7 +224,7 @@ def _form(
 ) -> HttpResponse:
     scope = request.scope
     collectors = estate.list_collectors(scope, client=asset.client_id) if asset else []
-    own = next((one.pk for one in collectors if one.asset_id == asset.pk), "") if asset else ""
+    own = _own_agent(collectors, asset) if asset else OWN_AGENT
     works = []
     for work in CADENCES:
         if work in spec.produces:
@@ -221,7 +242,8 @@ def _form(
         "given": given,
         "settings": [(one, given.get(f"setting_{one.name}", _said(one.default))) for one in spec.settings],
         "collectors": collectors,
-        "watched_by": given.get("collector", own),
+        "watched_by": own if given.get("collector") in (None, OWN_AGENT) else given["collector"],
+        "own_agent": "" if asset else OWN_AGENT,
         "works": works,
         "keep": [(name, given.get(f"keep_{name}", "")) for name in KEEP_FIELDS],
         "can_prove": ", ".join(
