@@ -442,6 +442,21 @@ def disturb() -> None:
     road.feed(transition(asset, State.BREAKING, at=road.now, reason="The website answers 502 since now."))
 
 
+def way_in() -> str:
+    """The secret of a link into the portal, of a contact with an address of their own."""
+    from django.utils import timezone
+
+    from forestall.estate.models import Contact
+    from forestall.mail.sign_in import make_link
+
+    contact = Contact.objects.filter(client__archived_at=None).order_by("pk")[0]
+    contact.email = "pat.portal@client.example"
+    contact.save()
+    made = make_link(contact.email, now=timezone.now())
+    assert made is not None
+    return made.secret
+
+
 def main() -> None:
     import os
 
@@ -456,6 +471,9 @@ def main() -> None:
 
     if sys.argv[1:] == ["disturb"]:
         disturb()
+        return
+    if sys.argv[1:] == ["portal"]:
+        print(way_in())
         return
     if sys.argv[1:2] == ["client"]:
         from estate_factories import make_client

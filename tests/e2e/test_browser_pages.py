@@ -330,3 +330,80 @@ def test_pages_are_live_and_share_one_stream(browser: Browser, seeded: Installat
     expect(tabs[1].locator("#live-state")).to_have_attribute("data-state", "on")
     watched.nothing_strange()
     watched.context.close()
+
+
+def test_a_contact_reports_from_a_phone(browser: Browser, seeded: Installation) -> None:
+    """By a link, with one field to fill and one tap; no machine to choose, nothing wider than the phone."""
+    watched = window(browser, seeded, "phone", signed_in=False)
+    secret = seeded.script("portal").strip()
+    page = watched.open(f"/portal/sign-in/{secret}/")
+    page.get_by_role("button", name="Open the portal").tap()
+    page.wait_for_url(re.compile(r"/portal/$"))
+    pictured(page, "portal-report")
+    page.get_by_label("In your own words").fill("The card reader at the till says no connection.")
+    page.get_by_role("button", name="Send", exact=True).tap()
+    page.wait_for_url(re.compile(r"/portal/tickets/[0-9A-Z]{13}/$"))
+    expect(page.get_by_role("status")).to_contain_text("We have it: it is ticket #")
+    expect(page.get_by_label("Conversation")).to_contain_text("The card reader at the till")
+    pictured(page, "portal-ticket")
+    for name in ("Tickets", "Backups"):
+        page.get_by_role("link", name=name, exact=True).tap()
+        page.wait_for_url(re.compile(rf"/portal/{name.lower()}/$"))
+        pictured(page, f"portal-{name.lower()}")
+    watched.nothing_strange()
+    watched.context.close()
+
+
+def pictured(page: Page, name: str) -> None:
+    """Axe finds nothing, it is no wider than the window, and a picture is written."""
+    found = Axe().run(page)
+    assert not found.response["violations"], found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+    page.screenshot(path=PICTURES / f"{name}-phone.png", full_page=True)
+
+
+def test_a_technician_works_with_the_keyboard_alone(browser: Browser, seeded: Installation) -> None:
+    """Somebody rings: a ticket is entered, worked on, answered and resolved, and found again."""
+    watched = window(browser, seeded)
+    page = watched.open("/tickets/")
+    keys = page.keyboard
+    keys.press("n")
+    page.wait_for_url(re.compile(r"/tickets/new$"))
+    page.locator("form [name=client]").focus()
+    keys.type(page.evaluate("document.querySelector('#names-ticket option')?.value") or "")
+    keys.press("Tab")
+    keys.type("Nobody can print on the first floor")
+    keys.press("Control+Enter")
+    page.wait_for_url(re.compile(r"/tickets/[0-9A-Z]{13}/$"))
+    ticket = page.url
+    for key, text in (("i", "Rang back: the tray is empty."), ("r", "Please fill the tray, and tell us.")):
+        keys.press(key)
+        keys.type(text)
+        with page.expect_navigation():
+            keys.press("Control+Enter")
+        expect(page.locator("#timeline")).to_contain_text(text)
+    with page.expect_navigation():
+        keys.press("t")
+    expect(page.locator("button[data-key=t]")).to_contain_text("Stop")
+    with page.expect_navigation():
+        keys.press("t")
+    keys.press("e")
+    keys.type("resolved")
+    with page.expect_navigation():
+        keys.press("Control+Enter")
+    expect(page.locator("main .pill").first).to_contain_text("Resolved")
+    keys.press("g")
+    keys.press("t")
+    page.wait_for_url(re.compile(r"/tickets/$"))
+    keys.press("j")
+    keys.press("x")
+    expect(page.locator("input[name=ticket]:checked")).to_have_count(1)
+    keys.press("f")
+    keys.type("tray")
+    with page.expect_navigation():
+        keys.press("Enter")
+    keys.press("j")
+    keys.press("o")
+    page.wait_for_url(ticket)
+    watched.nothing_strange()
+    watched.context.close()
