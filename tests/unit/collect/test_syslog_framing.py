@@ -40,6 +40,12 @@ def test_counted_messages_may_hold_newlines_and_be_followed_by_one() -> None:
     assert feed_all(b"11 <13>a\nb\nc  \n8 <13>next", 1000)[0] == [b"<13>a\nb\nc  ", b"<13>next"]
 
 
+def test_a_count_after_the_end_of_a_line_counts_however_the_stream_is_cut() -> None:
+    stream = b"<13>one\n\0\r11 <13>a\nb\nc  <13>two\n"
+    for size in range(1, len(stream) + 1):
+        assert feed_all(stream, size)[0] == [b"<13>one", b"<13>a\nb\nc  ", b"<13>two"], size
+
+
 def test_a_line_that_starts_with_digits_is_a_line() -> None:
     assert feed_all(b"2026-11-23 x\n12 apples\n7\n", 5)[0] == [b"2026-11-23 x", b"12 apples", b"7"]
 

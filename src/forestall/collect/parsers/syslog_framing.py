@@ -134,7 +134,8 @@ class Framing:
             self._skip_line = True
             return len(data)
         for line in data[at:last].split(b"\n"):
-            if line[:1].isdigit() and _COUNT.match(line):
+            head = line.lstrip(_ENDS)  # what ended the one before may stand here
+            if head[:1].isdigit() and _COUNT.match(head):
                 return at
             at += len(line) + 1
             if len(line) > self._most:
