@@ -33,6 +33,7 @@ NEAR_S = 3.0  # the store is caught up when it is not later than this
 RELP_A_S = 200
 SOURCE = "127.0.0.9"
 CATCH_UP_MAX_S = 1200.0
+COUNTED_MAX_S = 600.0
 STORED = """
 from forestall.telemetry.client import Store
 store = Store("127.0.0.1", {port}, password=found.data.key("store").hex())
@@ -134,7 +135,7 @@ def main() -> int:
         coming = flood.poll() is None
         said = json.loads(flood.communicate()[0])
         sent_relp = relp.finish(120)
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + COUNTED_MAX_S
         while (found := count_lines(up, "flood", said["sent"]))[3] < said[
             "sent"
         ] and time.monotonic() < deadline:
