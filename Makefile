@@ -27,8 +27,8 @@ $(DAEMONS): tests/daemons.txt tests/install_daemons.sh
 
 test: install $(DAEMONS) ## every test, with the real daemons that they talk to
 	$(BIN)/python hatch_build.py
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not e2e" tests
-	$(BIN)/pytest -n 2 --dist loadfile -m e2e tests
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not e2e" tests
+	$(BIN)/pytest -n 4 --dist loadfile -m e2e tests
 
 check: install           ## fast checks for a developer
 	$(BIN)/ruff check src tests benchmarks

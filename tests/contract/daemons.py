@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from psycopg import sql
 
 START_S = 30.0
 
@@ -175,6 +178,24 @@ class Postgres:
     def url(self) -> str:
         """As DATABASE_URL has it."""
         return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/postgres"
+
+    def owned(self, database: str) -> str:
+        """DATABASE_URL of a new database whose owner, of the same name, is no superuser: as README asks."""
+        with self._signed_in() as connection:
+            for statement in ("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}", "CREATE DATABASE {0} OWNER {0}"):
+                name, word = sql.Identifier(database), sql.Literal(self.password)
+                connection.execute(sql.SQL(statement).format(name, word))
+        return f"postgresql://{database}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def _signed_in(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                return psycopg.connect(self.url, autocommit=True)
+            except psycopg.OperationalError:  # it listens a little before it answers
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contract.daemons import Postgres, postgres
+from contract.daemons import postgres
 
 COMMAND = (sys.executable, "-c", "from forestall.processes.cli import main; main()")
 PREPARE = """
@@ -41,42 +41,32 @@ print(json.dumps({
 """
 
 
-def run(server: Postgres, database: str, data: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(url: str, data: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FORESTALL_")}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
-    environment |= {
-        "FORESTALL_DATA": str(data),
-        "DATABASE_URL": server.url.rpartition("/")[0] + f"/{database}",
-    }
+    environment |= {"FORESTALL_DATA": str(data), "DATABASE_URL": url}
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env=environment)
 
 
 def test_a_backup_of_postgresql_is_restored_into_an_empty_database(tmp_path: Path) -> None:
     first, second, archive = tmp_path / "first", tmp_path / "second", tmp_path / "one.tar.zst"
     with postgres() as server:
-        made = run(server, "postgres", first, sys.executable, "-c", PREPARE)
+        one, other = server.owned("one"), server.owned("other")  # bound by the walls between clients
+        made = run(one, first, sys.executable, "-c", PREPARE)
         assert made.returncode == 0, made.stderr
-        saved = run(
-            server, "postgres", first, *COMMAND, "backup", str(archive), "--telemetry", "none", "--json"
-        )
+        saved = run(one, first, *COMMAND, "backup", str(archive), "--telemetry", "none", "--json")
         assert saved.returncode == 0, saved.stderr
         state = json.loads(saved.stdout)["journal"]
         look = LOOK.replace("SIZE", str(state["size"]))
-        before = json.loads(run(server, "postgres", first, sys.executable, "-c", look).stdout)
+        before = json.loads(run(one, first, sys.executable, "-c", look).stdout)
         assert before["root"] == state["root"] and len(before["clients"]) == 5
 
-        over = run(server, "postgres", second, *COMMAND, "restore", str(archive), "--data", str(second))
+        over = run(one, second, *COMMAND, "restore", str(archive), "--data", str(second))
         assert over.returncode == 1 and "has" in over.stderr and "tables already" in over.stderr
         assert not second.exists() or not list(second.iterdir())
 
-        fresh = run(
-            server, "postgres", first, sys.executable, "-c",
-            "from forestall.processes.setup import start_django; start_django()\n"
-            "from django.db import connection; connection.cursor().execute('CREATE DATABASE other')",
-        )  # fmt: skip
-        assert fresh.returncode == 0, fresh.stderr
-        done = run(server, "other", second, *COMMAND, "restore", str(archive), "--data", str(second))
+        done = run(other, second, *COMMAND, "restore", str(archive), "--data", str(second))
         assert done.returncode == 0, done.stderr
-        after = json.loads(run(server, "other", second, sys.executable, "-c", look).stdout)
+        after = json.loads(run(other, second, sys.executable, "-c", look).stdout)
         assert after == before | {"last": "installation.restored"}
         assert server.password not in archive.read_bytes().decode("latin-1")

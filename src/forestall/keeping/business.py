@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from pysqlite3 import dbapi2 as sqlite3
 
+from forestall.estate.tenancy import INSTALLATION, SETTING
 from forestall.journal import merkle
 from forestall.journal.actions import installation_signer
 from forestall.keeping.archive import POSTGRES, SQLITE, JournalState
@@ -102,10 +103,8 @@ def _dump_postgres(target: Path) -> tuple[Path, JournalState]:
 
         snapshot = str(ask("SELECT pg_export_snapshot()")[0][0])
         state = journal_state(ask)
-        _run(
-            ["pg_dump", "--format=custom", "--no-owner", f"--snapshot={snapshot}", "--dbname"],
-            [f"--file={path}"],
-        )
+        command = ["pg_dump", "--format=custom", "--no-owner", "--enable-row-security"]
+        _run([*command, f"--snapshot={snapshot}", "--dbname"], [f"--file={path}"])
     return path, state
 
 
@@ -118,6 +117,7 @@ def _run(command: list[str], more: list[str]) -> None:
         "PGPORT": str(where["PORT"] or ""),
         "PGUSER": str(where["USER"] or ""),
         "PGPASSWORD": str(where["PASSWORD"] or ""),
+        "PGOPTIONS": f"-c {SETTING}={INSTALLATION}",  # rows of all clients, through the walls
     }
     environment = {name: value for name, value in environment.items() if value or not name.startswith("PG")}
     try:

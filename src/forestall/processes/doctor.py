@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 from msgspec import Struct
 
 from forestall.keeping.keys import PUBLIC
@@ -19,6 +20,11 @@ ROOM_WANTED = 0.10  # of the disk
 SIGN_LATE_S = 15.0
 CLOCK_WRONG_S = 300.0
 BACKUP_WANTED_H = 24
+# Who signs in, whether row-level security leaves them out, how many tables it is forced on.
+BOUND_BY_WALLS = """
+    SELECT rolname, rolsuper OR rolbypassrls, (SELECT count(*) FROM pg_class WHERE relforcerowsecurity)
+    FROM pg_roles WHERE rolname = current_user
+"""
 UNSEALED = "SELECT count(*) FROM backups_proof WHERE seq IS NULL AND NOT skipped AND (level >= 4 OR NOT ok)"
 
 
@@ -60,6 +66,7 @@ def _room(found: Installation) -> Iterator[Check]:
 
 def _database(found: Installation) -> Iterator[Check]:
     if found.config.database_url:
+        yield from _postgres(found.config.database_url)
         return
     if not found.data.database.exists():
         yield Check("database", False, "there is none yet", "Start once with: forestall up")
@@ -82,6 +89,25 @@ def _database(found: Installation) -> Iterator[Check]:
         not waiting,
         f"{waiting} wait to be sealed" if waiting else "all are sealed",
         "Their bundles cannot be written: make room at evidence/ in the data directory.",
+    )
+
+
+def _postgres(url: str) -> Iterator[Check]:
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            row = connection.execute(BOUND_BY_WALLS).fetchone()
+    except psycopg.Error as error:
+        yield Check("database", False, str(error).strip(), "Check DATABASE_URL and that PostgreSQL runs.")
+        return
+    role, passes, walled = row or ("", True, 0)
+    yield Check(
+        "database", walled > 0, f"PostgreSQL answers, {walled} tables", "Start once with: forestall up"
+    )
+    yield Check(
+        "walls between clients",
+        not passes,
+        f"row-level security {'does not bind' if passes else 'binds'} the role {role}",
+        "Sign in with a role of its own that owns the database and is no superuser.",
     )
 
 

@@ -18,7 +18,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
 from forestall.estate.access import Refused
-from forestall.estate.tenancy import Scope
+from forestall.estate.tenancy import Scope, let_go
 from forestall.kernel.errors import Trouble
 
 LOCAL_NAMES = frozenset({"localhost", "testserver"})  # RFC 6761; the second is Django's test client
@@ -42,6 +42,17 @@ class HostCheck(MiddlewareMixin):
             status=421,
             content_type="text/plain; charset=utf-8",
         )
+
+
+class Reach(MiddlewareMixin):
+    """Where a request ends, so does what its reader was kept within (estate.tenancy)."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        let_go()
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        let_go()
+        return response
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]

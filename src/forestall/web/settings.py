@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "forestall.web.middleware.Reach",
     "forestall.web.middleware.HostCheck",
     "django.middleware.security.SecurityMiddleware",
     "forestall.web.middleware.StaticFiles",
@@ -99,7 +100,7 @@ if CONFIG.database_url:
     _url = urlparse(CONFIG.database_url)
     DATABASES = {
         "default": {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "forestall.estate.postgres",
             "NAME": _url.path.lstrip("/"),
             "HOST": _url.hostname or "",
             "PORT": str(_url.port or ""),

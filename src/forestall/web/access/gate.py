@@ -16,6 +16,7 @@ from django.shortcuts import redirect
 
 from forestall.estate.access import Refused, bearer_of_person, require
 from forestall.estate.models import Person
+from forestall.estate.tenancy import keep_within
 
 View = Callable[..., Any]
 
@@ -65,6 +66,7 @@ def admit(request: HttpRequest, *rights: str) -> HttpResponse | None:
             require(bearer.rights, right)
     except Refused as refused:
         raise PermissionDenied(str(refused)) from refused
+    keep_within(bearer.scope)
     request.scope = bearer.scope  # type: ignore[attr-defined]
     request.rights = bearer.rights  # type: ignore[attr-defined]
     return None

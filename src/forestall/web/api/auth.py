@@ -8,7 +8,7 @@ from ninja.utils import check_csrf
 
 from forestall.estate.access import Bearer, bearer_of, bearer_of_person, require
 from forestall.estate.models import Person
-from forestall.estate.tenancy import Scope
+from forestall.estate.tenancy import Scope, keep_within
 from forestall.web.api.problems import Problem
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -30,6 +30,7 @@ class May(HttpBearer):
             return None
         if self.right:
             require(bearer.rights, self.right)
+        keep_within(bearer.scope)
         return bearer
 
     def authenticate(self, request: HttpRequest, token: str) -> Bearer | None:

@@ -1,4 +1,4 @@
-"""Migrate; an empty database gets its tables at once, from the models.
+"""Migrate; an empty database gets its tables at once, from the models; PostgreSQL the walls between clients.
 
 Migrations one by one draw the whole world of models again for every step: 9 CPU seconds for a database
 that holds nothing. An empty one has nothing to carry over: its tables are made as the models say, every
@@ -15,6 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.special import RunPython, RunSQL
 
+from forestall.keeping.walls import raise_walls
+
 OTHER_WISHES = ("app_label", "migration_name", "fake", "fake_initial", "plan", "check_unapplied", "prune")
 
 
@@ -27,6 +29,8 @@ class Command(migrate.Command):
         if whole and not connection.introspection.table_names():
             lay_tables(connection)
         super().handle(*args, **options)
+        if whole and connection.vendor == "postgresql":
+            raise_walls(connection)
 
 
 def lay_tables(connection: BaseDatabaseWrapper) -> None:
