@@ -175,6 +175,7 @@ METRICS = _listed(
     ("forestall.store_delay_s", "the store lags behind by {value}"),
     ("forestall.udp_dropped_count", "the system dropped datagrams before they could be read"),
     ("forestall.outcomes_lost_count", "outcomes of probes could not be handed on"),
+    ("forestall.disk_fails", "the disk of {item} fails: it does not keep what is written to it"),
     ("forestall.no_room", "the disk is full: observations are turned away"),
     ("forestall.role_up", "the role {item} is down"),
     ("forestall.listener_up", "the listener {item} does not listen"),

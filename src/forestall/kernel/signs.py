@@ -90,6 +90,29 @@ class Heart:
                 self.give()
 
 
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """Why a role ended by itself, and when (seconds since 1970)."""
+
+    role: str
+    at: float
+    why: str
+
+
+def leave_words(run: Path, role: str, why: str) -> None:
+    """Say why this role ends, for whoever looks later; nothing where that cannot be written."""
+    with contextlib.suppress(OSError):
+        (run / f"{role}.words").write_text(json.dumps({"role": role, "at": time.time(), "why": why}))
+
+
+def read_words(run: Path, role: str) -> LastWords | None:
+    """What a role said when it last ended by itself, or None."""
+    try:
+        return LastWords(**json.loads((run / f"{role}.words").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def read_sign(run: Path, role: str) -> Sign | None:
     """The last sign of a role, or None when it never gave one."""
     try:

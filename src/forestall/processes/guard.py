@@ -12,13 +12,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from forestall.kernel.room import free_bytes
-from forestall.kernel.signs import Heart, read_sign
+from forestall.kernel.signs import Heart, read_sign, read_words
 from forestall.kernel.words import say_bytes, say_duration
+from forestall.processes.disk_trial import DiskTrial, places_of
 from forestall.processes.setup import Installation
 
 LOOK_EVERY_S = 3.0
@@ -26,6 +28,8 @@ TRUSTED_FOR_S = 15.0  # how long everything may take to come up after a start
 DELIVERY_LATE_S = 180.0
 ANSWER_WITHIN_S = 5.0
 TELL_AGAIN_S = 1800.0
+BROKE_LATELY_S = 120.0
+DISK_FAILS = "the disk fails"
 
 log = logging.getLogger("guard")
 
@@ -62,8 +66,11 @@ class Watchman:
         return messages
 
 
-def look(found: Installation, now: float) -> tuple[dict[str, str], dict[str, float]]:
-    """What is wrong, by subject, in words with what to do; and since when, for roles that fell silent."""
+def look(
+    found: Installation, now: float, *, disks: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, float]]:
+    """What is wrong, by subject, in words with what to do; and since when, for roles that fell silent.
+    `disks`: what the trial of the disks says (DiskTrial.troubles)."""
     troubles, begun = {}, {}
     patience_s = found.config.guard.wedged_after_s
     for role in ("web", "watch", "store"):
@@ -80,8 +87,14 @@ def look(found: Installation, now: float) -> tuple[dict[str, str], dict[str, flo
             troubles["messages are not delivered"] = (
                 f"A message to a person is due for {say_duration(late)}. Look at Channels in the console."
             )
-    free, reserve = free_bytes(found.data.root), found.config.limits.disk_reserve_bytes
-    if free < reserve:
+    if reasons := [*disks.values(), *_broken_lately(found, now)]:
+        troubles[DISK_FAILS] = (
+            f"{'; '.join(reasons)}. What was acknowledged is on the disk; nothing is acknowledged that cannot"
+            " be written. Look at the system's log and at the disk's own report (smartctl), make a backup and"
+            " replace the disk. When it can be written again, it goes on by itself."
+        )
+    free, reserve = _free(found.data.root), found.config.limits.disk_reserve_bytes
+    if free is not None and free < reserve:
         troubles["the disk is full"] = (
             f"{say_bytes(free)} are left at {found.data.root}, {say_bytes(reserve)} stay reserved:"
             " observations are turned away. Make room there; it goes on by itself."
@@ -94,6 +107,24 @@ def look(found: Installation, now: float) -> tuple[dict[str, str], dict[str, flo
             f"{url}: {error or type(error).__name__}. Run: forestall doctor"
         )
     return troubles, begun
+
+
+def _free(root: Path) -> int | None:
+    """What is left on the disk, None when it does not say."""
+    try:
+        return free_bytes(root)
+    except OSError:
+        return None
+
+
+def _broken_lately(found: Installation, now: float) -> list[str]:
+    """What roles said that ended because their queue could not be written."""
+    words = [read_words(found.data.run, role) for role in ("watch", "web")]
+    return [
+        f"{one.role} ended {say_duration(max(0.0, now - one.at))} ago: {one.why}"
+        for one in words
+        if one and now - one.at < BROKE_LATELY_S
+    ]
 
 
 def tell(found: Installation, subject: str, text: str) -> None:
@@ -116,13 +147,16 @@ def run(found: Installation) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     watchman = Watchman()
-    state: dict[str, Any] = {"troubles": {}, "undelivered": ""}
+    state: dict[str, Any] = {"troubles": {}, "undelivered": "", "disks": {}}
     heart = Heart("guard", found.data.run, numbers=lambda: dict(state))
     heart.start()
+    trial = DiskTrial(places_of(found.data))
+    trial.start()
     stop.wait(TRUSTED_FOR_S)
     while not stop.is_set():
         now = time.time()
-        state["troubles"], begun = look(found, now)
+        state["disks"] = trial.troubles()
+        state["troubles"], begun = look(found, now, disks=state["disks"])
         patience_s = found.config.guard.wedged_after_s
         for subject, text in watchman.judge(state["troubles"], now, patience_s, begun=begun):
             log.warning("%s: %s", subject, text)
@@ -133,4 +167,5 @@ def run(found: Installation) -> None:
                 watchman.told_at.pop(subject, None)  # try again at the next look
                 state["undelivered"] = f"{subject}: {error}"
         stop.wait(LOOK_EVERY_S)
+    trial.stop()
     heart.stop()

@@ -13,7 +13,8 @@ from typing import Any
 
 from forestall.kernel.clock import SystemClock, to_ms
 from forestall.kernel.observations import Observations, Sample
-from forestall.kernel.signs import Heart, read_sign
+from forestall.kernel.signs import Heart, leave_words, read_sign
+from forestall.processes.disk_trial import places_of
 from forestall.processes.setup import Installation, start_django
 
 TURN_S = 20.0  # a judge's loop that has not turned for so long is wedged: no sign of life is given
@@ -77,7 +78,7 @@ class Watch:
             found.data.queue / "watch",
             max_bytes=found.config.limits.queue_max_bytes,
             reserve_bytes=found.config.limits.disk_reserve_bytes,
-            on_broken=self._give_up,
+            on_broken=self._break,
         )
         self.itself = itself()
         masker = Masker(found.data.key("masking"))
@@ -198,6 +199,7 @@ class Watch:
 
         while not self.stop.wait(OWN_EVERY_S if self.numbers else 1.0):
             self._look_for_room()
+            self._look_at_disks()
             gauges = self.pump.gauges()
             late_s = _in_database(_delivery_late_s, self.clock.now())
             now_s = time.time()
@@ -238,6 +240,18 @@ class Watch:
         no_room = Sample(now_ms, "forestall.no_room", "", float(refused or free < reserve))
         self.judging.own_samples.append(no_room)
 
+    def _look_at_disks(self) -> None:
+        """Tell the judge, past the queue, what the guard's trial of the disks and the store's errors say."""
+        sign, now_ms = read_sign(self.found.data.run, "guard"), to_ms(self.clock.now())
+        if sign is None or sign.age_s(time.time()) > TURN_S:
+            return
+        failing = set(sign.numbers.get("disks", {}))
+        if time.monotonic() - self.storing.disk_failed_at < 2 * OWN_EVERY_S:
+            failing.add("the telemetry")
+        for place in places_of(self.found.data):
+            fails = Sample(now_ms, "forestall.disk_fails", place, float(place in failing))
+            self.judging.own_samples.append(fails)
+
     def _demo_loop(self) -> None:
         """Feed the example clients, if there are any."""
         from forestall.processes.demo import EVERY_S, Demonstrator
@@ -268,6 +282,11 @@ class Watch:
             loop()
         except BaseException as error:
             self._give_up(error)
+
+    def _break(self, error: BaseException) -> None:
+        """The queue cannot be written: the guard is told why, and the role ends."""
+        leave_words(self.found.data.run, "watch", str(error))
+        self._give_up(error)
 
     def _give_up(self, error: BaseException) -> None:
         """A part ended unexpectedly: the whole role ends, and goes on from its checkpoints."""

@@ -30,6 +30,7 @@ from forestall.intake.doors_app import DoorsApp, Receive, Scope, Send  # noqa: E
 from forestall.intake.queue import QueueWriter  # noqa: E402
 from forestall.intake.values import Rejection  # noqa: E402
 from forestall.kernel.clock import SystemClock  # noqa: E402
+from forestall.kernel.signs import leave_words  # noqa: E402
 from forestall.telemetry.asking import Asking, asking  # noqa: E402
 from forestall.telemetry.client import StoreRefused, StoreUnavailable  # noqa: E402
 from forestall.web.telemetry import store  # noqa: E402
@@ -41,6 +42,7 @@ WRITE_BEHIND_S = 1.0
 
 def _give_up(error: BaseException) -> None:
     """Nothing more can be made durable: end at once, acknowledge nothing, be started again."""
+    leave_words(settings.DATA.run, "web", str(error))
     logging.getLogger("web").critical("web ends: %s", error)
     os._exit(3)
 
