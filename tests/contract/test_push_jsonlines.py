@@ -89,3 +89,15 @@ def test_refusals(server: Installation, tmp_path: Path) -> None:
     status, told = curl(server, many, tmp_path=tmp_path)
     assert status == 400
     assert "smaller batches" in told["title"]
+
+
+def test_what_is_sent_again_is_stored_once(server: Installation, tmp_path: Path) -> None:
+    timed = b'{"_time":"2026-11-23T10:00:00.125Z","_msg":"again %s","hostname":"web1"}\n'
+    body = timed % b"by times" + timed % b"by times too"
+    plain = lines(2, "again by key")
+    for _ in range(2):
+        assert curl(server, body, tmp_path=tmp_path) == (200, {"accepted": 2})
+        assert curl(server, plain, "-H", "Idempotency-Key: run-7", tmp_path=tmp_path)[0] == 200
+    assert sorted(row[3] for row in found(server, "again")) == [
+        "again by key 0", "again by key 1", "again by times", "again by times too",
+    ]  # fmt: skip

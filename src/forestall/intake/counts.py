@@ -1,6 +1,7 @@
-"""How many records each door took, refused and lost: accepted + rejected + dropped + waiting = sent.
+"""What became of the records of each door: accepted + repeated + rejected + dropped + waiting = sent.
 
-`accepted` is durable (some of it may then wait in quarantine), `waiting` is read but not durable yet,
+`accepted` is durable (some of it may then wait in quarantine), `repeated` was durable when it came again
+(`intake.repeats`), `waiting` is read but not durable yet,
 `dropped` was read, or lost by the kernel, and is gone. What is answered with 429 or 503 counts when it comes
 again. In the memory of one process; shown on the health page and at `/metrics`.
 """
@@ -9,10 +10,11 @@ import threading
 from collections import Counter
 
 ACCEPTED = "accepted"
+REPEATED = "repeated"
 REJECTED = "rejected"
 DROPPED = "dropped"
 WAITING = "waiting"
-OUTCOMES = (ACCEPTED, REJECTED, DROPPED, WAITING)
+OUTCOMES = (ACCEPTED, REPEATED, REJECTED, DROPPED, WAITING)
 DOORS_MAX = 100  # names come from code, not from outside
 
 

@@ -37,6 +37,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     leaves `client` empty.
     `again`: not 0 when the frame waited in quarantine or was set aside; the number of its being fed again.
     One that comes twice is taken once. `only`: the side of the pump that it is for, when the other took it.
+    `push`: which part of which pushed body it is (`intake.repeats`), b"" when a copy could not be told.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class Envelope(Struct, frozen=True, array_like=True):
     again: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
     names: Annotated[tuple[Annotated[str, Meta(max_length=253)], ...], Meta(max_length=8)] = ()
     only: Only = ""
+    push: Annotated[bytes, Meta(max_length=32)] = b""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -6,7 +6,7 @@
             return admitted
         try:
             body = await aside(unpack, request, most=BODY_MAX_BYTES)
-            reading = await aside(read, body, received_at_ms=to_ms(desk.clock.now()))
+            reading = await aside(read, body, received_at_ms=admitted.at_ms)
         except ValueError as error:
             return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)
         note_refused(reading, admitted=admitted, request=request, desk=desk, door=SPEC.name)
@@ -30,12 +30,13 @@ from forestall.estate.access import TOKEN_PREFIX, hash_secret
 from forestall.estate.pushers import find_pusher
 from forestall.estate.values import Pusher
 from forestall.intake.bearers import TooManyTries
-from forestall.intake.counts import ACCEPTED, REJECTED, WAITING
+from forestall.intake.counts import ACCEPTED, REJECTED, REPEATED, WAITING
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, refuse
 from forestall.intake.envelope import BODY_MAX_BYTES, Envelope, encode_envelope
 from forestall.intake.formats import Reading
 from forestall.intake.parting import part_pushed
 from forestall.intake.pushed import Pushed
+from forestall.intake.repeats import SENT_KEY_MAX_CHARS, key_of, part_key, says_when
 from forestall.intake.unpacking import Unusable, unpack, unpack_snappy
 from forestall.intake.values import Rejection
 from forestall.kernel.clock import to_ms
@@ -57,12 +58,14 @@ _readers = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="reader")
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A program that may push. `asset` is what its token stands for, "" when it stands for no single one;
-    `token` is the token's identifier, `name` what it was called."""
+    `token` is the token's identifier, `name` what it was called; `at_ms` is when the request came, the time
+    of records that have none."""
 
     client: str
     asset: str
     token: str
     name: str
+    at_ms: int
 
 
 async def admit(request: DoorRequest, desk: Desk) -> Admitted | DoorAnswer:
@@ -94,7 +97,7 @@ async def admit(request: DoorRequest, desk: Desk) -> Admitted | DoorAnswer:
             retry_after=str(wait_s),
         )
     desk.bearers.spend(pusher.token, len(request.body))
-    return Admitted(pusher.client, pusher.asset, pusher.token, pusher.name)
+    return Admitted(pusher.client, pusher.asset, pusher.token, pusher.name, now_ms)
 
 
 async def aside(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
@@ -104,38 +107,90 @@ async def aside(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs
 
 async def take(pushed: Pushed, *, admitted: Admitted, request: DoorRequest, desk: Desk, door: str) -> None:
     """Return when all of it is on the disk. Raises QueueFull and QueueBroken; a sender that is told so sends
-    the whole body again. Raises Unusable (413) when a single record is too large for a frame."""
-    counted = len(pushed.logs) + len(pushed.samples) + len(pushed.outcomes)
-    if not counted:
+    the whole body again. Raises Unusable (413) when a single record is too large for a frame.
+
+    What of a body is durable since it came before is not stored again (`intake.repeats`). A body that can be
+    recognised goes on being written when its sender's time is up.
+    """
+    if not len(pushed):
         return
-    bodies = await aside(part_pushed, pushed, most=BODY_MAX_BYTES)
-    received_at_ms = to_ms(desk.clock.now())
-    frames = [
-        encode_envelope(
-            Envelope(
-                kind="pushed",
-                received_at_ms=received_at_ms,
-                client=admitted.client,
-                collector="",
-                peer=request.peer[:64],
-                body=body,
-                transport=door,
-                asset=admitted.asset,
-            )
-        )
-        for body in bodies
-    ]
+    key, bodies = await aside(_pack, pushed, admitted, request)
     # What was packed well costs what it unpacks to: the rate is one of work, not of wire.
     desk.bearers.spend(admitted.token, max(0, sum(map(len, bodies)) - len(request.body)))
-    desk.counts.add(door, WAITING, counted)
+    making = _make_durable(
+        key, bodies, count=len(pushed), admitted=admitted, request=request, desk=desk, door=door
+    )
+    if not key:
+        await making
+        return
+    task = asyncio.ensure_future(making)
+    task.add_done_callback(_hear)
+    await asyncio.shield(task)
+
+
+def _pack(pushed: Pushed, admitted: Admitted, request: DoorRequest) -> tuple[bytes, list[bytes]]:
+    """The key of a body (b"" when a copy of it could not be told from what happened again), and its parts."""
+    sent_key = request.headers.get("idempotency-key", "")[:SENT_KEY_MAX_CHARS]
+    key = b""
+    if sent_key or says_when(pushed, received_at_ms=admitted.at_ms):
+        query = "&".join(f"{name}={value}" for name, value in sorted(request.query.items()))
+        key = key_of(request.body, admitted.token, request.path, query, sent_key)
+    return key, part_pushed(pushed, most=BODY_MAX_BYTES)
+
+
+async def _make_durable(
+    key: bytes,
+    bodies: list[bytes],
+    *,
+    count: int,
+    admitted: Admitted,
+    request: DoorRequest,
+    desk: Desk,
+    door: str,
+) -> None:
+    desk.counts.add(door, WAITING, count)
     try:
-        taken = await asyncio.gather(*map(desk.queue.append_async, frames), return_exceptions=True)
-        for failure in taken:
-            if isinstance(failure, BaseException):
-                raise failure
+        async with desk.repeats.turn(key):
+            missing = desk.repeats.missing(key, len(bodies))
+            taken = await asyncio.gather(
+                *(
+                    _append(bodies[part], part_key(key, part), admitted, request, desk, door)
+                    for part in missing
+                ),
+                return_exceptions=True,
+            )
+            for part, failure in zip(missing, taken, strict=True):
+                if failure is None:
+                    desk.repeats.note(key, part)
+            for failure in taken:
+                if isinstance(failure, BaseException):
+                    raise failure
     finally:
-        desk.counts.add(door, WAITING, -counted)
-    desk.counts.add(door, ACCEPTED, counted)
+        desk.counts.add(door, WAITING, -count)
+    desk.counts.add(door, ACCEPTED if missing else REPEATED, count)
+
+
+async def _append(
+    body: bytes, push: bytes, admitted: Admitted, request: DoorRequest, desk: Desk, door: str
+) -> None:
+    envelope = Envelope(
+        kind="pushed",
+        received_at_ms=to_ms(desk.clock.now()),
+        client=admitted.client,
+        collector="",
+        peer=request.peer[:64],
+        body=body,
+        transport=door,
+        asset=admitted.asset,
+        push=push,
+    )
+    await desk.queue.append_async(encode_envelope(envelope))
+
+
+def _hear(task: "asyncio.Task[None]") -> None:
+    """What became of a body whose sender waits no more was for the sender."""
+    if not task.cancelled():
+        task.exception()
 
 
 def turn_away(

@@ -32,8 +32,7 @@ from forestall.intake.pushed import (
     no_logs,
     no_samples,
 )
-from forestall.intake.queue import QueueReader
-from forestall.intake.segments import START, Position, list_segments, segment_path
+from forestall.intake.queue import QueueReader, near_the_end
 from forestall.intake.values import RAW_MAX_BYTES, QueueFull, Rejection
 from forestall.kernel.clock import Clock, to_ms
 
@@ -123,7 +122,7 @@ def last_lines(directory: Path, *, transport: str) -> dict[str, list[bytes]]:
     """By sender: the last lines over a transport that are in a queue directory, the oldest first. Looks at
     about LAST_MAX_BYTES of its end, and keeps LAST_LINES_MAX of a sender."""
     found: dict[str, deque[bytes]] = {}
-    reader, after = QueueReader(directory), _near_the_end(directory)
+    reader, after = QueueReader(directory), near_the_end(directory, most=LAST_MAX_BYTES)
     while part := reader.read(after, max_bytes=LAST_READ_BYTES):
         after = part[-1][0]
         for _, frame in part:
@@ -137,17 +136,6 @@ def last_lines(directory: Path, *, transport: str) -> dict[str, list[bytes]]:
             kept = found.setdefault(envelope.peer, deque(maxlen=LAST_LINES_MAX))
             kept.extend(bytes(lines[start:end]) for start, end in pairwise(offsets.tolist()))
     return {peer: list(lines) for peer, lines in found.items()}
-
-
-def _near_the_end(directory: Path) -> Position:
-    """LAST_MAX_BYTES before the end, or the beginning; it may lie inside a frame, which is then skipped."""
-    left = LAST_MAX_BYTES
-    for number in reversed(list_segments(directory)):
-        size = segment_path(directory, number).stat().st_size
-        if size >= left:
-            return Position(number, size - left)
-        left -= size
-    return START
 
 
 def as_pushed(records: Records) -> Pushed:

@@ -420,6 +420,17 @@ class QueueReader:
             del self._damages[next(iter(self._damages))]
 
 
+def near_the_end(directory: Path, *, most: int) -> Position:
+    """`most` bytes before the end, or the beginning; it may lie inside a frame, which is then skipped."""
+    left = most
+    for number in reversed(list_segments(directory)):
+        size = segment_path(directory, number).stat().st_size
+        if size >= left:
+            return Position(number, size - left)
+        left -= size
+    return START
+
+
 def _lock(directory: Path) -> int:
     """Own the directory. Raises Trouble when another process does, or it cannot be made."""
     try:

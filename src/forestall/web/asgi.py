@@ -28,6 +28,7 @@ from forestall.intake.counts import Counts  # noqa: E402
 from forestall.intake.doors import Desk, load_doors, prepare_doors  # noqa: E402
 from forestall.intake.doors_app import DoorsApp, Receive, Scope, Send  # noqa: E402
 from forestall.intake.queue import QueueWriter  # noqa: E402
+from forestall.intake.repeats import Repeats, last_pushes  # noqa: E402
 from forestall.intake.values import Rejection  # noqa: E402
 from forestall.kernel.clock import SystemClock  # noqa: E402
 from forestall.kernel.signs import leave_words  # noqa: E402
@@ -85,6 +86,7 @@ class Application:
             ask=ask,
             reject=self._rejections.append,
             counts=self._counts,
+            repeats=Repeats(last_pushes(directory)),
             mask=partial(mask_said, Masker(settings.DATA.key("masking"))),
         )
         self._doors = DoorsApp(load_doors(), desk, then=_in_context)

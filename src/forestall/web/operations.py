@@ -7,7 +7,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
 from forestall.estate.tenancy import system_scope
-from forestall.intake.counts import ACCEPTED, DROPPED, OUTCOMES, REJECTED
+from forestall.intake.counts import ACCEPTED, DROPPED, OUTCOMES, REJECTED, REPEATED
 from forestall.intake.doors import load_doors
 from forestall.intake.queries import sum_quarantine
 from forestall.kernel.signs import read_sign
@@ -53,8 +53,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def list_doors() -> list[tuple[str, dict[str, int]]]:
-    """Each door and listener with its records by outcome since its process began: accepted, rejected,
-    dropped, waiting."""
+    """Each door and listener with its records by outcome since its process began: accepted,
+    repeated, rejected, dropped, waiting."""
     web, watch = read_sign(settings.DATA.run, "web"), read_sign(settings.DATA.run, "watch")
     found = {name: dict.fromkeys(OUTCOMES, 0) for name in load_doors()}
     for name, counts in (web.numbers.get("doors", {}) if web else {}).items():
@@ -62,6 +62,7 @@ def list_doors() -> list[tuple[str, dict[str, int]]]:
     for name, counts in (watch.numbers.get("listeners", {}) if watch else {}).items():
         found[name] = {
             "accepted": int(counts.get("received", 0)),
+            "repeated": int(counts.get("repeated", 0)),
             "rejected": int(counts.get("rejected", 0)),
             "dropped": int(counts.get("udp_dropped", 0)) + int(counts.get("lost", 0)),
             "waiting": int(counts.get("waiting", 0)),
@@ -76,7 +77,7 @@ def _intake() -> list[str]:
     lines += [
         f'forestall_intake_records_total{{door="{name}",outcome="{outcome}"}} {counts[outcome]}'
         for name, counts in doors
-        for outcome in (ACCEPTED, REJECTED, DROPPED)
+        for outcome in (ACCEPTED, REPEATED, REJECTED, DROPPED)
     ]
     lines.append("# TYPE forestall_intake_waiting_records gauge")
     lines += [f'forestall_intake_waiting_records{{door="{name}"}} {one["waiting"]}' for name, one in doors]

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 
 from forestall.intake.bearers import Bearers
 from forestall.intake.counts import Counts
+from forestall.intake.repeats import Repeats
 from forestall.intake.values import Rejection
 from forestall.kernel import plugins
 from forestall.kernel.clock import Clock
@@ -73,9 +74,9 @@ class Ask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a door is handed. `reject` notes refused input without waiting; it is written behind. `bearers`
-    and `counts` are for `intake.gate`, the way in for outside programs. `mask` takes the secrets out of a
-    text that a door keeps by itself; what goes into the queue is masked when it is decoded."""
+    """What a door is handed. `reject` notes refused input without waiting; it is written behind. `bearers`,
+    `counts` and `repeats` are for `intake.gate`, the way in for outside programs. `mask` takes the secrets
+    out of a text that a door keeps by itself; what goes into the queue is masked when it is decoded."""
 
     queue: Taker
     clock: Clock
@@ -83,6 +84,7 @@ class Desk:
     reject: Callable[[Rejection], None]
     bearers: Bearers = field(default_factory=Bearers)
     counts: Counts = field(default_factory=Counts)
+    repeats: Repeats = field(default_factory=Repeats)
     mask: Callable[[str], str] = str
 
 

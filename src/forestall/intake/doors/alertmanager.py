@@ -3,7 +3,6 @@
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, refuse
 from forestall.intake.formats.alertmanager import read
 from forestall.intake.gate import admit, aside, note_refused, take, turn_away, unpack
-from forestall.kernel.clock import to_ms
 from forestall.kernel.plugins import Spec
 
 SPEC = Spec(
@@ -29,7 +28,7 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
         return admitted
     try:
         body = await aside(unpack, request, most=BODY_MAX_BYTES)
-        reading = await aside(read, body, received_at_ms=to_ms(desk.clock.now()))
+        reading = await aside(read, body, received_at_ms=admitted.at_ms)
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     note_refused(reading, admitted=admitted, request=request, desk=desk, door=SPEC.name)

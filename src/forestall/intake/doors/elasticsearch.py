@@ -121,7 +121,6 @@ async def _bulk(request: DoorRequest, desk: Desk) -> DoorAnswer:
     admitted = await admit(request, desk)
     if isinstance(admitted, DoorAnswer):
         return admitted
-    now_ms = to_ms(desk.clock.now())
     try:
         names = names_of(
             message=request.query.get("_msg_field", ""),
@@ -129,12 +128,12 @@ async def _bulk(request: DoorRequest, desk: Desk) -> DoorAnswer:
             stream=request.query.get("_stream_fields", ""),
         )
         body = await aside(unpack, request, most=UNPACKED_MAX_BYTES)
-        bulk = await aside(read, body, names, received_at_ms=now_ms, index=_index_of(request.path))
+        bulk = await aside(read, body, names, received_at_ms=admitted.at_ms, index=_index_of(request.path))
         await take(bulk.reading.pushed, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     note_refused(bulk.reading, admitted=admitted, request=request, desk=desk, door=SPEC.name)
-    took_ms = to_ms(desk.clock.now()) - now_ms
+    took_ms = to_ms(desk.clock.now()) - admitted.at_ms
     items = await aside(answer_items, bulk, took_ms=took_ms)
     return DoorAnswer(200, items, {"content-type": "application/json"})
 

@@ -97,7 +97,7 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
     noted = await desk.ask(note_ping, pusher.token, heard)
     if noted is None:
         return _say(404, "not found")
-    admitted = Admitted(noted.client, noted.asset, pusher.token, noted.name)
+    admitted = Admitted(noted.client, noted.asset, pusher.token, noted.name, to_ms(heard.at))
     pushed = _pushed(heard, noted)
     await take(pushed, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     return _say(200, "OK")

@@ -5,7 +5,6 @@ from forestall.intake.formats.json_columns import PLAIN_MIN
 from forestall.intake.formats.jsonlines import names_of, read
 from forestall.intake.gate import admit, aside, note_refused, take, turn_away, unpack
 from forestall.intake.telling import tell_refused
-from forestall.kernel.clock import to_ms
 from forestall.kernel.plugins import Spec
 
 SPEC = Spec(
@@ -38,7 +37,7 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
             stream=_parameter(request, "_stream_fields", "vl-stream-fields"),
         )
         body = await aside(unpack, request, most=UNPACKED_MAX_BYTES)
-        reading = await aside(read, body, names, received_at_ms=to_ms(desk.clock.now()))
+        reading = await aside(read, body, names, received_at_ms=admitted.at_ms)
         await take(reading.pushed, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)

@@ -14,7 +14,6 @@ from forestall.intake.gate import (
     unpack_snappy,
 )
 from forestall.intake.telling import tell_refused
-from forestall.kernel.clock import to_ms
 from forestall.kernel.plugins import Spec
 
 SPEC = Spec(
@@ -43,7 +42,7 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
     if isinstance(admitted, DoorAnswer):
         return admitted
     try:
-        reading = await aside(_read, request, received_at_ms=to_ms(desk.clock.now()))
+        reading = await aside(_read, request, received_at_ms=admitted.at_ms)
         await take(reading.pushed, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)

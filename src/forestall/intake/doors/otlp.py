@@ -16,7 +16,6 @@ from forestall.intake.counts import REJECTED
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, refuse
 from forestall.intake.formats import Reading, otlp_logs, otlp_metrics
 from forestall.intake.gate import admit, aside, note_refused, take, turn_away, unpack
-from forestall.kernel.clock import to_ms
 from forestall.kernel.plugins import Spec
 
 SPEC = Spec(
@@ -67,7 +66,7 @@ async def _take(request: DoorRequest, desk: Desk, kind: str) -> DoorAnswer:
     if isinstance(admitted, DoorAnswer):
         return admitted
     try:
-        reading = await aside(_read, request, kind, to_ms(desk.clock.now()))
+        reading = await aside(_read, request, kind, admitted.at_ms)
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     note_refused(reading, admitted=admitted, request=request, desk=desk, door=SPEC.name)

@@ -4,7 +4,6 @@ from forestall.intake.counts import REJECTED
 from forestall.intake.doors import Desk, DoorAnswer, DoorRequest, refuse
 from forestall.intake.formats.remote_write import SampleReading, known_series, read
 from forestall.intake.gate import admit, aside, note_refused, take, turn_away, unpack_snappy
-from forestall.kernel.clock import to_ms
 from forestall.kernel.plugins import Spec
 
 SPEC = Spec(
@@ -38,7 +37,7 @@ async def answer(request: DoorRequest, desk: Desk) -> DoorAnswer:
     if refusal := _refusal(request):
         return refusal
     try:
-        reading = await aside(_read, request.body, to_ms(desk.clock.now()))
+        reading = await aside(_read, request.body, admitted.at_ms)
     except ValueError as error:
         return turn_away(error, admitted=admitted, request=request, desk=desk, door=SPEC.name)
     note_refused(reading, admitted=admitted, request=request, desk=desk, door=SPEC.name)
