@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DAEMONS := $(VENV)/.daemons
+# Compiled Python is kept: without it every process that a test starts compiles half of Forestall again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: up install test check fuzz fast lock clean migrations assets
 
