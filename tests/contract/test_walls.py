@@ -21,8 +21,10 @@ django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0, interactive=False)
 from django.db import ProgrammingError, connection, transaction
+from django.test import Client as Browser
 from django.utils import timezone
-from estate_factories import make_client
+from estate_factories import make_person
+from forestall.estate.values import Role
 from forestall.estate.models import Client, Site, Tag
 from forestall.estate.tenancy import NOBODY, Scope, keep_within, let_go
 from forestall.keeping.reach import rows_of, tables
@@ -62,6 +64,12 @@ try:
 except LookupError:
     let_go()
 said["rolled back"] = count() == whole
+browser = Browser()
+browser.force_login(make_person(role=Role.TECHNICIAN, clients=(world.mine,)))
+whole = count()
+for name, asked in (("page", "/assets/"), ("odd", "/assets/?q=%00"), ("api", "/api/v1/assets?q=%00")):
+    said[name] = browser.get(asked).status_code
+said["let go"] = count() == whole
 print(json.dumps(said))
 """
 
@@ -121,3 +129,11 @@ def test_nothing_is_written_on_the_other_side(looked: dict[str, object]) -> None
 def test_a_rollback_does_not_bring_back_an_older_reader(looked: dict[str, object]) -> None:
     assert looked["after a refusal"] and looked["rolled back"]
     assert looked["inside"] == 2
+
+
+def test_pages_are_read_behind_the_walls_and_the_next_request_begins_anew(looked: dict[str, object]) -> None:
+    assert looked["page"] == 200 and looked["let go"]
+
+
+def test_what_postgresql_cannot_keep_is_refused_in_words(looked: dict[str, object]) -> None:
+    assert (looked["odd"], looked["api"]) == (400, 422)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
@@ -22,6 +23,7 @@ from forestall.estate.tenancy import Scope, let_go
 from forestall.kernel.errors import Trouble
 
 LOCAL_NAMES = frozenset({"localhost", "testserver"})  # RFC 6761; the second is Django's test client
+UNKEEPABLE = "something that was sent is too long, or has a character that cannot be kept: leave that out"
 NOT_NEEDED = (
     "accelerometer=(), camera=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), "
     "payment=(), usb=(), browsing-topics=()"
@@ -89,6 +91,9 @@ class Mistakes(MiddlewareMixin):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, Refused):
             raise PermissionDenied(str(exception)) from exception
+        if isinstance(exception, DataError) and not request.path.startswith("/api/"):
+            messages.error(request, UNKEEPABLE)  # PostgreSQL says so; SQLite takes it
+            return render(request, "400.html", status=400)
         if not isinstance(exception, Trouble) or request.path.startswith("/api/"):
             return None
         messages.error(request, str(exception))

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.exceptions import ValidationError as WeakPassword
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -18,6 +19,7 @@ from forestall.estate.access import Refused
 from forestall.kernel.errors import Trouble
 from forestall.telemetry.client import StoreUnavailable
 from forestall.telemetry.language import SearchError
+from forestall.web.middleware import UNKEEPABLE
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -122,6 +124,7 @@ def install(api: NinjaAPI) -> None:
         (PermissionDenied, lambda request, error: problem(403, str(error))),
         (Wrong, lambda request, error: problem(422, str(error), errors=_at_fields(error))),
         (Trouble, lambda request, error: problem(422, str(error))),
+        (DataError, lambda request, error: problem(422, UNKEEPABLE)),
         (WeakPassword, lambda request, error: problem(422, " ".join(error.messages))),
         (ValidationError, _invalid),
         (HttpError, lambda request, error: problem(error.status_code, str(error))),
