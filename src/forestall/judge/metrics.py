@@ -179,6 +179,7 @@ METRICS = _listed(
     ("forestall.no_room", "the disk is full: observations are turned away"),
     ("forestall.role_up", "the role {item} is down"),
     ("forestall.listener_up", "the listener {item} does not listen"),
+    ("forestall.mailbox_silent_s", "the mailbox {item} was not read for {value}"),
     ("forestall.delivery_late_s", "the oldest message that is due is {value} late"),
 )
 

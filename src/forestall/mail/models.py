@@ -38,6 +38,7 @@ class Mailbox(Identified):
     uid_validity = models.PositiveBigIntegerField(default=0)
     last_uid = models.PositiveBigIntegerField(default=0)
     looked_at = models.DateTimeField(null=True)
+    well_at = models.DateTimeField(null=True)  # the last look without trouble
     trouble = models.CharField(max_length=500, blank=True)
     made_at = models.DateTimeField()
 

@@ -13,8 +13,10 @@ from forestall.backups.taking import take_run
 from forestall.collect.backups.mails import read_mail
 from forestall.estate.tenancy import system_scope
 from forestall.kernel.clock import Clock, to_ms
+from forestall.kernel.observations import Sample
 from forestall.mail import queries
 from forestall.mail.actions import Taking, take
+from forestall.mail.fetching import AT_ONCE_MOST as FETCHED_AT_ONCE_MOST
 from forestall.mail.fetching import fetch_mailbox
 from forestall.mail.outbox import send_due
 from forestall.mail.spool import Spool
@@ -23,9 +25,11 @@ from forestall.tickets.by_mail import MailDesk, follow_answers, tell_undelivered
 
 EVERY_S = 0.5
 ANSWERS_EVERY_S = 2.0
+LOOK_EVERY_S = 2.0
 FETCH_EVERY_S = 60.0
 AT_ONCE_MOST = 100
 TRIES_MOST = 3
+TOLD_MAX = 1_000
 
 log = logging.getLogger("watch")
 
@@ -57,6 +61,8 @@ class Mailing:
         self._stop = stop
         self._taking = taking_of(found)
         self._tries: Counter[str] = Counter()
+        self._told: dict[str, float] = {}
+        self._more: set[str] = set()  # mailboxes that hold more than one look takes
         self.taken = 0
 
     def run(self) -> None:
@@ -71,14 +77,28 @@ class Mailing:
 
     def fetch(self) -> None:
         """Until told to stop."""
-        while not self._stop.wait(1.0 if self._soon() else FETCH_EVERY_S):
+        while not self._stop.wait(LOOK_EVERY_S):
             close_old_connections()
-            for row in queries.list_mailboxes(system_scope("mail")):
-                if self._stop.is_set():
-                    return
-                fetched = fetch_mailbox(row, self._taking.spool, now=self._clock.now)
-                if fetched.trouble and fetched.trouble != row.trouble:
-                    log.warning("mailbox %s of %s: %s", row.user, row.host, fetched.trouble)
+            try:
+                self._fetch_due()
+            except DatabaseError as error:
+                log.warning("mailboxes wait for the database: %s", error)
+
+    def _fetch_due(self) -> None:
+        """Each mailbox that was not looked at for FETCH_EVERY_S, or has more than one look takes."""
+        now = self._clock.now()
+        for row in queries.list_mailboxes(system_scope("mail")):
+            if self._stop.is_set():
+                return
+            last = row.looked_at
+            if last and (now - last).total_seconds() < FETCH_EVERY_S and row.pk not in self._more:
+                continue
+            fetched = fetch_mailbox(row, self._taking.spool, now=self._clock.now)
+            self._more.discard(row.pk)
+            if fetched.trouble and fetched.trouble != row.trouble:
+                log.warning("mailbox %s of %s: %s", row.user, row.host, fetched.trouble)
+            elif fetched.count >= FETCHED_AT_ONCE_MOST:
+                self._more.add(row.pk)
 
     def take_in(self) -> int:
         """What waits, at most AT_ONCE_MOST messages; how many were taken in."""
@@ -106,7 +126,19 @@ class Mailing:
         given_up = send_due(now=now, key=self._taking.key, config=self._found.config.mail)
         tell_undelivered(given_up, now=now)
 
-    def _soon(self) -> bool:
-        """Whether a mailbox was never looked at."""
+    def samples(self) -> list[Sample]:
+        """For how long each mailbox was not read, for the asset that stands for Forestall; its user is the
+        item. One that was removed is told of as read, so that what was found about it ends."""
         close_old_connections()
-        return any(one.looked_at is None for one in queries.list_mailboxes(system_scope("mail")))
+        now = self._clock.now()
+        silent_s = {
+            f"{row.user} at {row.host}": max(0.0, (now - (row.well_at or row.made_at)).total_seconds())
+            for row in queries.list_mailboxes(system_scope("mail"))
+        }
+        self._told = (
+            {**dict.fromkeys(self._told, 0.0), **silent_s} if len(self._told) < TOLD_MAX else silent_s
+        )
+        return [
+            Sample(to_ms(now), "forestall.mailbox_silent_s", item, value)
+            for item, value in self._told.items()
+        ]

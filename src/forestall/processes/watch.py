@@ -218,6 +218,7 @@ class Watch:
                 Sample(now_ms, f"forestall.{name}", "", float(value)) for name, value in self.numbers.items()
             ]
             samples += self.listeners.samples(now_ms)
+            samples += self.mailing.samples()
             self.numbers["listeners"] = self.listeners.numbers()
             for role in ROLES:
                 sign = read_sign(self.found.data.run, role)
