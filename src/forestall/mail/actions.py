@@ -275,6 +275,8 @@ def add_mailbox(
         raise Trouble("that is no way to reach a mailbox", "Choose tls, starttls or none, and a port.")
     if not host.strip() or not user.strip() or not password:
         raise Trouble("a mailbox has a server, a user and a password", "Fill in all three.")
+    if not client and not scope.everything:
+        raise Trouble("a mailbox of all clients is for who sees all clients", "Choose a client.")
     wanted = (email_or_none(address) or "").lower()
     with transaction.atomic():
         if not Address.objects.of(scope).filter(address=wanted).exists():
@@ -289,6 +291,26 @@ def add_mailbox(
         append("mail.mailbox_added", client=client, subject=row.pk, actor=scope.actor, at=now,
                body={"host": row.host, "user": row.user})  # fmt: skip
     return row
+
+
+def set_password(scope: Scope, mailbox: str, *, password: str, now: datetime) -> Mailbox:
+    """Another password, sealed; it is tried at once. Raises Trouble, Mailbox.DoesNotExist."""
+    if not password:
+        raise Trouble("there is no password", "Enter the one with which the mailbox opens.")
+    with transaction.atomic():
+        row = Mailbox.objects.of(scope).get(pk=mailbox)
+        row.sealed = seal(row.client_id, f"mailbox:{row.pk}", password)
+        row.looked_at = None
+        row.save(update_fields=["sealed", "looked_at"])
+        append("mail.mailbox_password_changed", client=row.client_id or "", subject=row.pk, actor=scope.actor,
+               at=now, body={"host": row.host, "user": row.user})  # fmt: skip
+    return row
+
+
+def look_soon(scope: Scope, mailbox: str) -> None:
+    """It is looked at within seconds. Raises Mailbox.DoesNotExist."""
+    if not Mailbox.objects.of(scope).filter(pk=mailbox).update(looked_at=None):
+        raise Mailbox.DoesNotExist
 
 
 def remove_mailbox(scope: Scope, mailbox: str, *, now: datetime) -> None:

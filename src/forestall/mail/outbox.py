@@ -10,11 +10,15 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, parseaddr
 
+from django.db import transaction
 from django.db.models import Q
 
+from forestall.estate.checks import email_or_none
 from forestall.estate.models import Provider
+from forestall.estate.tenancy import Scope
 from forestall.journal.actions import append
 from forestall.kernel.config import Mail
+from forestall.kernel.errors import Trouble
 from forestall.mail.headers import MARK, one_line
 from forestall.mail.knowing import SCOPE
 from forestall.mail.models import Address, Message, Thread
@@ -127,6 +131,23 @@ def send_due(*, now: datetime, key: bytes, config: Mail, send: Send | None = Non
         append("mail.sent", client=row.client_id or "", subject=row.pk, actor=ACTOR, at=now,
                body={"entry": row.entry, "attempts": row.attempts})  # fmt: skip
     return given_up
+
+
+def send_again(scope: Scope, message: str, *, to: str = "", now: datetime) -> Message:
+    """Send a message of ours once more, or at once; `to`: to another address than before. Raises Trouble,
+    DoesNotExist for what the scope does not see."""
+    with transaction.atomic():
+        row = Message.objects.of(scope).select_for_update().get(pk=message)
+        if not row.outgoing or row.state not in (State.DUE, State.GIVEN_UP, State.BOUNCED):
+            raise Trouble("this message is not one that did not arrive", "Answer on its ticket.")
+        wanted = email_or_none(to) if to.strip() else ""
+        if wanted and [wanted] != row.recipients:
+            row.recipients, row.attempts = [wanted], 0
+        row.state, row.due_at, row.at, row.reason = State.DUE, now, now, ""
+        row.save(update_fields=["recipients", "attempts", "state", "due_at", "at", "reason"])
+        append("mail.sent_again", client=row.client_id or "", subject=row.pk, actor=scope.actor, at=now,
+               body={"attempts": row.attempts})  # fmt: skip
+    return row
 
 
 def _failed(row: Message, error: NotSent, now: datetime) -> bool:

@@ -1,14 +1,27 @@
 """Reads of mail: what came and went, who waits to be known, addresses and mailboxes of ours."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
+from forestall.estate.models import Client, Contact
 from forestall.estate.tenancy import Scope
 from forestall.kernel.cursors import Page, cut, read_cursor
 from forestall.mail.models import Address, Attachment, Mailbox, Message, Thread
+from forestall.mail.values import State
 
 PAGE_MOST = 200
+FAILED = (State.GIVEN_UP, State.BOUNCED)
+SUGGESTED_MOST = 3
+CONTACTS_MAX = 2_000
+# At these everybody has an address: they say nothing about whose a message is.
+EVERYBODYS = frozenset(
+    {
+        "aol.com", "free.fr", "gmail.com", "gmx.at", "gmx.de", "gmx.net", "googlemail.com", "hotmail.com",
+        "icloud.com", "libero.it", "live.com", "mail.com", "me.com", "msn.com", "orange.fr", "outlook.com",
+        "posteo.de", "proton.me", "protonmail.com", "t-online.de", "web.de", "yahoo.com",
+    }
+)  # fmt: skip
 ADDRESSES_MOST = 5_000
 
 
@@ -23,11 +36,14 @@ def list_messages(
     *,
     states: Collection[str] = (),
     client: str = "",
+    outgoing: bool | None = None,
     after: str | None = None,
     most: int = 50,
 ) -> Page[Message]:
     """Messages, the newest first. Raises Trouble for a wrong cursor."""
     rows = of(scope).defer("text", "page")
+    if outgoing is not None:
+        rows = rows.filter(outgoing=outgoing)
     if states:
         rows = rows.filter(state__in=states)
     if client:
@@ -41,6 +57,39 @@ def list_messages(
 def count_strangers(scope: Scope) -> int:
     """How many messages wait for somebody to say whose they are."""
     return of(scope).filter(state="stranger").count()
+
+
+def count_failed(scope: Scope) -> int:
+    """How many answers of ours did not reach their recipient."""
+    return Message.objects.of(scope).filter(outgoing=True, state__in=FAILED).count()
+
+
+def suggested(scope: Scope, messages: Iterable[Message]) -> dict[str, list[Client]]:
+    """Message → the clients whose it may be: that of the address it came to, then those that have contacts
+    with addresses of its sender's domain."""
+    messages = list(messages)
+    domains = {row.sender.rpartition("@")[2] for row in messages} - EVERYBODYS - {""}
+    wanted = Q()
+    for domain in domains:
+        wanted |= Q(email__iendswith=f"@{domain}")
+    by_domain: dict[str, dict[str, Client]] = {}
+    if domains:
+        rows = Contact.objects.of(scope).filter(wanted, client__archived_at=None).select_related("client")
+        for contact in rows.order_by("client__name", "pk")[:CONTACTS_MAX]:
+            domain = contact.email.lower().rpartition("@")[2]
+            by_domain.setdefault(domain, {})[contact.client_id] = contact.client
+    found = {}
+    for row in messages:
+        clients = {row.client_id: row.client} if row.client_id and row.client else {}
+        clients |= by_domain.get(row.sender.rpartition("@")[2], {})
+        found[row.pk] = list(clients.values())[:SUGGESTED_MOST]
+    return found
+
+
+def by_entry(scope: Scope, topic: str) -> dict[str, Message]:
+    """Line of a ticket → the message that it came by or went out as, with its attachments."""
+    rows = of(scope).filter(thread__topic=topic).exclude(entry="").prefetch_related("attachments")
+    return {row.entry: row for row in rows.order_by("at", "pk")[:PAGE_MOST]}
 
 
 def get(scope: Scope, message: str) -> Message:
@@ -79,3 +128,8 @@ def our_addresses(scope: Scope) -> frozenset[str]:
 def list_mailboxes(scope: Scope) -> list[Mailbox]:
     """The mailboxes that are fetched."""
     return list(Mailbox.objects.of(scope).select_related("client")[:PAGE_MOST])
+
+
+def get_mailbox(scope: Scope, mailbox: str) -> Mailbox:
+    """One of them. Raises Mailbox.DoesNotExist for what the scope does not see."""
+    return Mailbox.objects.of(scope).select_related("client").get(pk=mailbox)

@@ -21,7 +21,7 @@ from forestall.mail.fetching import fetch_mailbox
 from forestall.mail.outbox import send_due
 from forestall.mail.spool import Spool
 from forestall.processes.setup import Installation
-from forestall.tickets.by_mail import MailDesk, follow_answers, tell_undelivered
+from forestall.tickets.by_mail import MailDesk, follow_answers, follow_mentions, tell_undelivered
 
 EVERY_S = 0.5
 ANSWERS_EVERY_S = 2.0
@@ -123,6 +123,7 @@ class Mailing:
         """Write the mails of answers, and send what is due."""
         now = self._clock.now()
         follow_answers(now=now)
+        follow_mentions(now=now)
         given_up = send_due(now=now, key=self._taking.key, config=self._found.config.mail)
         tell_undelivered(given_up, now=now)
 

@@ -14,7 +14,7 @@ from forestall.estate.models import Contact
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import every, seen
 from forestall.kernel.errors import Trouble
-from forestall.mail.actions import Placed, thread_for
+from forestall.mail.actions import Placed, assign_stranger, thread_for
 from forestall.mail.decide import ACKNOWLEDGED_A_DAY_MOST, NewTicket, OnThread
 from forestall.mail.knowing import SCOPE as MAIL
 from forestall.mail.models import Message, Thread
@@ -23,7 +23,7 @@ from forestall.mail.tokens import without_token
 from forestall.mail.values import Kind
 from forestall.tickets.following import journal, write_entry
 from forestall.tickets.known_trouble import known_trouble
-from forestall.tickets.models import Entry, Ticket
+from forestall.tickets.models import Entry, Mention, Ticket
 from forestall.tickets.opening import Opening, open_ticket
 
 ACTOR = "forestall:mail"
@@ -126,6 +126,43 @@ def say(scope: Scope, ticket: str, *, text: str, contact: Contact, now: datetime
     return entry
 
 
+def let_in(scope: Scope, message: str, *, client: str, now: datetime) -> Message:
+    """A stranger's message is this client's: a ticket, and its sender a contact. Raises as
+    mail.actions.assign_stranger."""
+    return assign_stranger(scope, message, client=client, desk=MailDesk(_no_reports), now=now)
+
+
+def _no_reports(plan: str, raw: bytes, now: datetime) -> str:
+    raise AssertionError("a message that a person lets in is no report of a backup product")
+
+
+def follow_mentions(*, now: datetime) -> int:
+    """Write the mails to people who were named on a ticket and did not look yet; how many. What they answer
+    is a note on the ticket."""
+    rows = every(Mention).filter(seen_at=None, at__gt=now - ANSWER_WITHIN).order_by("-at")
+    rows = rows.select_related("person", "entry", "ticket")[:MOST]
+    keys = {row.pk: f"mention:{row.pk}" for row in rows}
+    there = Message.objects.of(MAIL).filter(key__in=[f"out:{key}" for key in keys.values()])
+    written = set(there.values_list("key", flat=True))
+    count = 0
+    for row in rows:
+        if f"out:{keys[row.pk]}" in written or not row.person.is_active:
+            continue
+        ticket = row.ticket
+        text = (
+            f"{row.entry.actor} named you on ticket #{ticket.number}, {ticket.title}:\n\n{row.entry.text}"
+            "\n\n-- \nWhat you answer to this mail is a note on the ticket."
+        )
+        with transaction.atomic():
+            thread = thread_for(ticket.client_id, ticket.pk, ticket.number, now=now)
+            made = write(
+                thread, key=keys[row.pk], to=[row.person.email], subject=f"You: {ticket.title}", text=text,
+                now=now, kind=Kind.MACHINE,
+            )  # fmt: skip
+            count += made is not None
+    return count
+
+
 def follow_answers(*, now: datetime) -> int:
     """Write the mails of answers that have none yet; how many."""
     rows = every(Entry).filter(kind="reply", at__gt=now - ANSWER_WITHIN).order_by("-at")[:MOST]
@@ -181,22 +218,21 @@ def acknowledge(ticket: Ticket, *, to: str, name: str, text: str, now: datetime)
 
 def recipients_of(ticket: Ticket) -> list[str]:
     """Who gets an answer: the person of the client who wrote last on it, by mail or in the portal."""
-    last = (
-        Message.objects.of(MAIL)
-        .filter(thread__topic=ticket.pk, outgoing=False, client=ticket.client_id)
-        .exclude(sender="")
-        .filter(kind__in=(Kind.PERSON, Kind.INVITATION, Kind.MACHINE))
-        .order_by("-at", "-pk")
-        .first()
+    said = list(
+        every(Entry).filter(ticket=ticket, kind__in=("opened", "mail_in")).order_by("-at", "-pk")[:20]
     )
-    said = every(Entry).filter(ticket=ticket, kind__in=("opened", "mail_in")).order_by("-at", "-pk")
-    for entry in said[:20]:
-        if last is not None and entry.pk == last.entry:
-            return [last.sender]
+    kinds = (Kind.PERSON, Kind.INVITATION, Kind.MACHINE)
+    mails = Message.objects.of(MAIL).filter(
+        entry__in=[one.pk for one in said], outgoing=False, kind__in=kinds
+    )
+    senders = dict(mails.exclude(sender="").values_list("entry", "sender"))
+    for entry in said:
+        if entry.pk in senders:
+            return [senders[entry.pk]]
         contact = contact_of_actor(ticket.client_id, entry.actor)
         if contact is not None:
             return [contact.email]
-    return [last.sender] if last else []
+    return []
 
 
 def contact_of_actor(client: str, actor: str) -> Contact | None:
