@@ -52,6 +52,7 @@ PENDING_MAX_BYTES = 64 << 20
 GROUP_MAX_BYTES = 16 << 20
 MEASURE_EVERY_S = 0.25
 DAMAGES_KEPT_MAX = 1000
+OPEN_PART = 4  # a full queue begins a new segment when the one that is written is more than this part of it
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -103,6 +104,7 @@ class QueueWriter:
         self._waiting: list[Waiting] = []
         self._waiting_bytes = 0
         self._closing = False
+        self._turn_over = False
         self._broken: QueueBroken | None = None
         self._thread = threading.Thread(target=self._run, name=f"queue {directory.name}", daemon=True)
         self._thread.start()
@@ -133,6 +135,7 @@ class QueueWriter:
             if self.size_bytes + cost + len(MAGIC) > self._max_bytes:
                 self._measure()
                 if self.size_bytes + cost + len(MAGIC) > self._max_bytes:
+                    self._make_way()
                     raise QueueFull(f"the queue holds {say_bytes(self._size)}, as much as it may")
             self._waiting.append((frame, future))
             self._waiting_bytes += cost
@@ -168,6 +171,13 @@ class QueueWriter:
                 f"the disk of {self._directory} is full: {say_bytes(self._free)} are left, and"
                 f" {say_bytes(self._reserve_bytes)} stay free for findings and messages"
             )
+
+    def _make_way(self) -> None:
+        """When the segment that is written is much of what fills the queue, begin the next one: the segment
+        that is written is never trimmed."""
+        if self._position.offset * OPEN_PART > self._max_bytes:
+            self._turn_over = True
+            self._condition.notify()
 
     def _measure(self) -> None:
         """Look what the readers have trimmed; not more often than MEASURE_EVERY_S."""
@@ -210,13 +220,17 @@ class QueueWriter:
         """The writing thread: take what waits, write, sync, answer."""
         while True:
             with self._condition:
-                while not self._waiting and not self._closing:
+                while not (self._waiting or self._closing or self._turn_over):
                     self._condition.wait()
-                if not self._waiting:
+                if not self._waiting and not self._turn_over:
                     return
+                turn_over, self._turn_over = self._turn_over, False
                 group, cost = self._take()
+            group = [item for item in group if item[1].set_running_or_notify_cancel()]
             try:
-                group = [item for item in group if item[1].set_running_or_notify_cancel()]
+                if turn_over:
+                    self._open_segment()
+                    write_mark(self._mark, self._position)
                 gained = self._commit([frame for frame, _ in group])
                 failure: QueueFull | QueueBroken | None = None
             except QueueFull as error:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,6 +145,26 @@ def test_a_queue_that_holds_its_maximum_refuses_until_it_is_trimmed(tmp_path: Pa
         except QueueFull:
             deadline.wait(0.05)
     assert read_all(tmp_path)[-1] == b"room again"
+    writer.close()
+
+
+def test_a_full_queue_of_one_segment_has_room_again_when_it_was_read(tmp_path: Path) -> None:
+    writer = QueueWriter(tmp_path / "q", max_bytes=20_000, segment_bytes=1 << 20, fsync=NO_SYNC)
+
+    def fill() -> int:
+        for count in range(100):
+            try:
+                writer.append(b"x" * 1000).result(60)
+            except QueueFull:
+                return count
+        raise AssertionError("it is never full")
+
+    assert fill() > 10
+    reader, deadline = QueueReader(tmp_path / "q"), time.monotonic() + 60
+    read = reader.read(START, max_bytes=1 << 20)[-1][0]
+    while fill() < 2:
+        assert time.monotonic() < deadline
+        reader.trim(read)
     writer.close()
 
 
