@@ -23,6 +23,7 @@ NOT_PAGES = frozenset(
         "logs-export",
         "client-names",
         "site-names",
+        "mail-file",
         *BACKUP_PARTS,
         *BILLING_PARTS,
     }

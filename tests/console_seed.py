@@ -49,6 +49,7 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     from forestall.estate.credentials import add_credential
     from forestall.estate.models import Collector
     from forestall.intake.heartbeats import Heard, add_heartbeat, note_ping
+    from mail_seed import mailed
 
     names = ("Fairway Motors", "Harbor Credit Union", "Dunmore Clinic", "Juniper Hotels", "Alder Dental")
     found = Seeded()
@@ -113,6 +114,7 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
             _break(ids, now)
             _configure(ids, now)
             _recur(ids, now)
+            mailed(ids, now)
             _reject(ids, now)
             _estrange(ids, now)
     _drift_and_prevent(found, now)

@@ -31,6 +31,7 @@ from forestall.kernel.observations import Snapshot
 from forestall.networks.models import Sighting
 from forestall.problems.actions import add_hypothesis, open_problem
 from forestall.tickets.models import ChecklistItem, Ticket
+from mail_seed import mailed
 from road_factories import Road, transition
 
 NOBODYS = "0" * 13  # an identifier that nothing has
@@ -123,6 +124,7 @@ def make_world(now: datetime) -> World:
     held = hold(EVERYTHING, client=other.pk, reason="Case 12.", now=now)
     bills: dict[str, str] = {"client": other.pk}
     billed(bills)
+    mailed(bills, now)
     return World(
         mine,
         bills

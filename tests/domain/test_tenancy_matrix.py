@@ -72,6 +72,8 @@ WORDS = {
     "billing-step": {"what": ("reckon", "approve", "issue")},
     "books-export": {"dialect": ("quickbooks", "xero", "hledger", "beancount")},
     "invoice-paper": {"paper": ("pdf", "xml", "ubl")},
+    "mailbox-change": {"what": ("test", "look", "password", "remove")},
+    "mail-change": {"what": ("let-in", "refuse", "again")},
     "channel-add": {"notifier": ("webhook", "smtp")},
     "channel-change": {"what": ("test", "remove")},
 }

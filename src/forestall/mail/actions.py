@@ -204,6 +204,15 @@ def drop_stranger(scope: Scope, message: str, *, now: datetime) -> Message:
     return row
 
 
+def note_file_taken(scope: Scope, attachment: str, *, now: datetime) -> None:
+    """Write down who took a file that can do harm. Raises Attachment.DoesNotExist."""
+    row = Attachment.objects.select_related("message").get(
+        pk=attachment, message__in=Message.objects.of(scope)
+    )
+    append("mail.held_file_taken", client=row.message.client_id or "", subject=row.message_id,
+           actor=scope.actor, at=now, body={"name": row.name, "why": row.held})  # fmt: skip
+
+
 def _waiting(scope: Scope, message: str) -> Message:
     row = Message.objects.of(scope).select_for_update().get(pk=message)
     if row.outgoing or row.state not in (State.STRANGER, State.IGNORED, State.DROPPED):

@@ -10,6 +10,7 @@ from django.utils import timezone
 from forestall.estate import queries as estate
 from forestall.estate.models import Person
 from forestall.kernel.errors import Trouble
+from forestall.mail import queries as mail
 from forestall.tickets import actions, desk_queries, queries, working
 from forestall.tickets.decide import STATUSES
 from forestall.tickets.first_look import first_look
@@ -117,6 +118,7 @@ def ticket_page(request: Asked, ticket: str) -> HttpResponse:
         "people": _people(request), "statuses": STATUSES, "impacts": IMPACTS, "urgencies": URGENCIES,
         "cost_classes": COST_CLASSES, "checklist": desk_queries.checklist_of(request.scope, page.ticket),
         "queues": desk_queries.list_queues(request.scope),
+        "mails": mail.by_entry(request.scope, page.ticket.pk),
     }  # fmt: skip
     return render(request, "console/ticket.html", context)
 

@@ -17,6 +17,7 @@ from forestall.web.console import (
     intake,
     keeping,
     log_search,
+    mail_urls,
     networks,
     overview,
     portal_backups,
@@ -28,6 +29,7 @@ from forestall.web.live import events
 
 urlpatterns = [
     *billing_urls.urlpatterns,
+    *mail_urls.urlpatterns,
     path("", overview.overview, name="overview"),
     path("events", events, name="events"),
     path("search", overview.search, name="search"),
