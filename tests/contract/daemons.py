@@ -148,14 +148,18 @@ def make_certificate(
 
 
 @contextmanager
-def nginx(servers: str, *, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """nginx with these `server { … }` blocks, one of which listens on `port`."""
+def nginx(servers: str, *, port: int, reloads: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """nginx with these `server { … }` blocks, one of which listens on `port`. `reloads`: with a master and a
+    worker, so that SIGHUP makes it read its configuration again."""
     with tempfile.TemporaryDirectory(prefix="forestall-nginx-") as folder:
         conf = Path(folder) / "nginx.conf"
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+        processes = (
+            f"{'user root; ' * (os.geteuid() == 0)}worker_processes 1" if reloads else "master_process off"
+        )
         conf.write_text(
-            f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;\n"
+            f"daemon off; {processes}; pid {folder}/nginx.pid; error_log stderr warn;\n"
             f"events {{ worker_connections 64; }}\nhttp {{ access_log off; {temporary}\n{servers}\n}}\n"
         )
         command = [shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx", "-c", str(conf), "-p", folder]
@@ -266,7 +270,8 @@ def mariadb() -> Iterator[MariaDb]:
             "--skip-test-db",
             "--basedir=/usr",
         ]
-        subprocess.run(install, check=True, capture_output=True, user=user, cwd="/")
+        made = subprocess.run(install, check=False, capture_output=True, text=True, user=user, cwd="/")
+        assert not made.returncode, made.stdout[-2_000:] + made.stderr[-2_000:]
         command = [
             *("mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={folder / 's'}"),
             *("--bind-address=127.0.0.1", f"--port={port}", "--skip-grant-tables", "--skip-name-resolve"),

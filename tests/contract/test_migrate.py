@@ -13,9 +13,11 @@ from django.core.management.commands.migrate import Command
 AT_ONCE = """
 from forestall.web.management.commands.migrate import Command
 """
-RUN = """
+SET_UP = """
 import django
 django.setup()
+"""
+RUN = """
 from django.core.management import call_command
 call_command(Command(), verbosity=0)
 """
@@ -25,7 +27,7 @@ def tables(data: Path, imported: str) -> dict[str, object]:
     """Every table's columns, every index, trigger and check, and what is recorded as applied."""
     DataDir(data).create()
     environment = {"FORESTALL_DATA": str(data), "DJANGO_SETTINGS_MODULE": "forestall.web.settings"}
-    subprocess.run([sys.executable, "-c", imported + RUN], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", SET_UP + imported + RUN], env=environment, check=True, timeout=300)
     database = sqlite3.connect(DataDir(data).database)
     found: dict[str, object] = {}
     for kind, name, text in database.execute("SELECT type, name, sql FROM sqlite_master"):

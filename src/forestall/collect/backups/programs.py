@@ -49,6 +49,12 @@ PACKAGES = {
     "tar": "tar",
     "zstd": "zstd",
 }
+# A tool that keeps copies is started to read them, and for nothing else: no adapter deletes or prunes.
+READS = {
+    "restic": frozenset({"cat", "check", "list", "ls", "restore", "snapshots", "version"}),
+    "borg": frozenset({"--version", "check", "extract", "info", "list"}),
+}
+ALTERS = frozenset({"--delete", "--force", "--remove-source-files", "--repair", "--save-space"})
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 _versions: dict[tuple[str, int], str] = {}
 
@@ -169,6 +175,8 @@ def checked(command: Sequence[str], *, path: str) -> list[str]:
     if not command or len(command) > ARGUMENTS_MAX or any("\0" in word for word in command):
         raise ValueError(f"a command has 1 to {ARGUMENTS_MAX} words without NUL")
     name, *arguments = command
+    if not only_reads(command):
+        raise ValueError(f"{' '.join(command[:4])} … is no way to read copies: see READS")
     found = shutil.which(name, path=path)
     if found is None:
         package = PACKAGES.get(name, name)
@@ -177,6 +185,15 @@ def checked(command: Sequence[str], *, path: str) -> list[str]:
             "let a collector watch this plan where it is installed"
         )
     return [found, *arguments]
+
+
+def only_reads(command: Sequence[str]) -> bool:
+    """Whether a command leaves the copies of its tool as they are; of a tool that keeps none: yes."""
+    allowed = READS.get(Path(command[0]).name.removesuffix(".exe"))
+    if allowed is None:
+        return True
+    verb = next((word for word in command[1:] if word in allowed or not word.startswith("-")), "")
+    return verb in allowed and ALTERS.isdisjoint(word.partition("=")[0] for word in command[1:])
 
 
 def argument(text: str, what: str) -> str:
