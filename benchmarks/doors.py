@@ -44,7 +44,8 @@ def push():
         if place is None:
             return
         while True:
-            connection.request("POST", about["path"], bodies[place % len(bodies)], headers)
+            key = {"idempotency-key": f"{folder}/{place}"}  # the same bytes are meant to be other records
+            connection.request("POST", about["path"], bodies[place % len(bodies)], headers | key)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status in (429, 503):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from forestall.intake.formats.otlp_metrics import read_json_body, read_protobuf
+from forestall.intake.formats.otlp_metrics import read_json_body, read_protobuf, read_slowly
+from forestall.intake.formats.otlp_series import KnownPoints
 from forestall.intake.pushed import decode_pushed, encode_pushed
 
 MS = 1_800_000_000_000
@@ -159,3 +160,105 @@ def test_any_json_is_read_or_refused(body):
         rows(read_json_body(json.dumps({"resourceMetrics": body}).encode(), received_at_ms=0))
     except ValueError:
         pass
+
+
+TEXT = st.text(max_size=5)
+NUMBER = st.floats() | st.integers(-5, 5).map(float)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(("a", "b", "le", "temporality", "")), TEXT | st.integers(0, 9), max_size=3
+)
+POINT = st.tuples(
+    ATTRIBUTES,
+    st.sampled_from((0, 1, MS * 1_000_000)),
+    NUMBER | st.integers(-9, 1 << 60),
+    st.sampled_from((0, 0, 0, 1)),
+)
+BUCKETS = st.tuples(
+    st.lists(st.integers(0, 3) | st.just(1 << 60), max_size=3), st.lists(NUMBER, max_size=2), st.booleans()
+)
+METRIC = st.tuples(
+    st.sampled_from(("gauge", "sum", "histogram", "summary", "exponential_histogram")),
+    st.sampled_from(("m", "", "n" * 121, "n" * 130, "\u00e9" * 100)),
+    st.lists(st.tuples(POINT, BUCKETS), max_size=3),
+    st.sampled_from((0, 1, 2)),
+)
+
+
+def made(resources) -> bytes:
+    request = ExportMetricsServiceRequest()
+    for told, metrics in resources:
+        resource = request.resource_metrics.add(schema_url="s")
+        attributes(resource.resource.attributes, told)
+        scope = resource.scope_metrics.add()
+        scope.scope.name = "scope"
+        for kind, name, points, temporality in metrics:
+            metric = scope.metrics.add(name=name, unit="1", description="d")
+            data = getattr(metric, kind)
+            data.SetInParent()
+            if kind in ("sum", "histogram"):
+                data.aggregation_temporality = temporality
+            for (keys, at_ns, value, flags), (counts, bounds, extremes) in points:
+                point = data.data_points.add(time_unix_nano=at_ns, start_time_unix_nano=1, flags=flags)
+                attributes(point.attributes, keys)
+                if kind in ("gauge", "sum"):
+                    if isinstance(value, int):
+                        point.as_int = value
+                    else:
+                        point.as_double = value
+                elif kind == "histogram":
+                    point.count, point.sum = 7, float(value)
+                    point.bucket_counts.extend(counts)
+                    point.explicit_bounds.extend(bounds)
+                    if extremes:
+                        point.min, point.max = 1.0, 2.0
+    return bytes(request.SerializeToString())
+
+
+def attributes(into, told) -> None:
+    for key, value in told.items():
+        one = into.add(key=key).value
+        if isinstance(value, int):
+            one.int_value = value
+        else:
+            one.string_value = value
+
+
+def told(read, body):
+    """Everything that a reading says; None when the body is refused as a whole."""
+    try:
+        reading = read(body, received_at_ms=MS + 5)
+    except ValueError:
+        return None
+    return rows(reading), reading.refused, reading.refused_count, reading.not_numbers
+
+
+RESOURCES = st.lists(
+    st.tuples(
+        st.dictionaries(st.sampled_from(("host.name", "service.name", "x")), TEXT, max_size=2),
+        st.lists(METRIC, max_size=3),
+    ),
+    max_size=3,
+)
+
+
+@given(RESOURCES, st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_compiled_way_and_the_library_agree(resources, data):
+    body = bytearray(made(resources))
+    for _ in range(data.draw(st.integers(0, 2))):
+        if body:
+            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    body = bytes(body[: data.draw(st.integers(0, len(body)))] if data.draw(st.booleans()) else body)
+    assert told(read_protobuf, body) == told(read_slowly, body)
+
+
+def test_what_encoders_write_is_read_by_the_compiled_way():
+    points = [(({"a": "x"}, MS * 1_000_000, 1.5, 0), ([1, 2], [0.5], True))]
+    body = made(
+        [({"host.name": "srv1"}, [(kind, "m", points, 2) for kind in ("gauge", "sum", "histogram")])] * 2
+    )
+    known = KnownPoints()
+    for _ in range(2):
+        samples = known.read(body, received_at_ms=MS)
+        assert samples is not None and len(samples) == 2 * (1 + 1 + 6)
+    assert known.read(made([({}, [("summary", "m", points, 0)])]), received_at_ms=MS) is None

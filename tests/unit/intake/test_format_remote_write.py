@@ -13,6 +13,7 @@ from forestall.intake.formats.labels import ITEM_MAX_CHARS, KnownSeries, SeriesN
 from forestall.intake.formats.remote_write import (
     WriteRequest,
     known_series,
+    name_block,
     read,
     split_labels,
     walk,
@@ -166,7 +167,7 @@ def test_what_encoders_write_never_needs_the_slow_way():
 
 
 def test_label_sets_are_remembered_and_the_memory_is_bounded():
-    known = KnownSeries(split_labels, blocks_max=50)
+    known = KnownSeries(name_block, blocks_max=50)
     for turn in range(20):
         series = [({**CPU, "cpu": str(turn * 30 + k)}, [(float(k), k)]) for k in range(40)]
         reading = read(body_of(*series), known, received_at_ms=0)
@@ -177,7 +178,7 @@ def test_label_sets_are_remembered_and_the_memory_is_bounded():
 
 
 def test_a_body_with_more_series_than_are_remembered_is_read():
-    known = KnownSeries(split_labels, blocks_max=10)
+    known = KnownSeries(name_block, blocks_max=10)
     reading = read(
         body_of(*(({**CPU, "cpu": str(k)}, [(1.0, k)]) for k in range(300))), known, received_at_ms=0
     )

@@ -149,16 +149,17 @@ class _Words:
 
 
 class KnownSeries:
-    """Blocks of labels that were seen, and what they mean. `split` makes the pairs of a block."""
+    """Blocks of labels that were seen, and what they mean. `name` says what a block means, or raises
+    ValueError."""
 
     def __init__(
         self,
-        split: Callable[[bytes], Iterable[tuple[bytes, bytes]]],
+        name: Callable[[bytes], SeriesName],
         *,
         blocks_max: int = BLOCKS_MAX,
         bytes_max: int = BLOCKS_MAX_BYTES,
     ) -> None:
-        self._split = split
+        self._name = name
         self._lock = Lock()
         self._blocks_max, self._bytes_max = blocks_max, bytes_max
         self._seed = np.uint64(secrets.randbits(64))
@@ -218,7 +219,7 @@ class KnownSeries:
                 blocks[place] = known
                 continue
             try:
-                name = name_series(self._split(block))
+                name = self._name(block)
             except ValueError as error:
                 refused.append((place, str(error)))
                 continue

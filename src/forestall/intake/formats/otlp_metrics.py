@@ -1,4 +1,7 @@
-"""OTLP metrics: a body of protobuf or JSON becomes samples, by the protobuf library. Pure.
+"""OTLP metrics: a body of protobuf or JSON becomes samples. Pure.
+
+Bodies of gauges, sums and histograms are walked by compiled loops (`otlp_points`, `otlp_series`); what these
+do not understand is read by the protobuf library here (`read_slowly`), which says what the result is.
 
 Gauges and sums keep their names. A histogram `d` becomes `d_count`, `d_sum`, `d_min`, `d_max` and `d_bucket`
 with the upper bound in the item (`le="0.5"`, cumulative, as Prometheus has it); a summary becomes `d_count`,
@@ -20,13 +23,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from forestall.intake.formats import REFUSED_MAX, Reading, Refused
 from forestall.intake.formats.labels import METRIC_MAX_CHARS, spell_item
+from forestall.intake.formats.otlp_series import DELTA, ITEM_LE, WHICH, KnownPoints, spell_bound
 from forestall.intake.formats.otlp_values import HOST_MAX_CHARS, plain_of, text_of
 from forestall.intake.pushed import ROWS_MAX, Pushed, PushedSamples, no_logs
 
-DELTA = 1
+DELTA_KIND = 1
 NO_VALUE = 1  # the bit of a point's flags that says "this series ended"
 SUFFIX_CHARS = len("_bucket")
-WHICH = ("service.name", "service.namespace", "service.instance.id")  # tell series of one host apart
 
 # metric's suffix, what the item says beside the attributes, value
 Part = tuple[str, dict[str, str], float]
@@ -43,8 +46,19 @@ class TooManySamples(Exception):
     """A body has more than ROWS_MAX samples."""
 
 
+_known = KnownPoints()
+
+
 def read_protobuf(body: bytes, *, received_at_ms: int) -> MetricReading:
     """The samples of an ExportMetricsServiceRequest. Raises ValueError when it is none, or has too much."""
+    samples = _known.read(body, received_at_ms=received_at_ms)
+    if samples is not None:
+        return MetricReading(Pushed(no_logs(), samples))
+    return read_slowly(body, received_at_ms=received_at_ms)
+
+
+def read_slowly(body: bytes, *, received_at_ms: int) -> MetricReading:
+    """The same by the protobuf library: the definition of what `read_protobuf` finds."""
     try:
         request = ExportMetricsServiceRequest.FromString(body)
     except DecodeError as error:
@@ -109,8 +123,8 @@ class _Rows:
         if not metric.name or len(metric.name) > METRIC_MAX_CHARS - SUFFIX_CHARS:
             self.refuse(points, f"a metric's name has 1 to {METRIC_MAX_CHARS - SUFFIX_CHARS} characters")
             return
-        if getattr(data, "aggregation_temporality", 0) == DELTA:
-            which = {**which, "temporality": "delta"}
+        if getattr(data, "aggregation_temporality", 0) == DELTA_KIND:
+            which = {**which, **DELTA}
         for point in data.data_points:
             if not point.flags & NO_VALUE:
                 try:
@@ -179,7 +193,7 @@ def _histogram(point: Any) -> Iterator[Part]:
     below = 0
     for count, bound in zip(counts, [*bounds, math.inf], strict=False):
         below += count
-        yield "_bucket", {"le": "+Inf" if bound == math.inf else f"{bound:.15g}"}, float(below)
+        yield "_bucket", {ITEM_LE: spell_bound(bound)}, float(below)
 
 
 def _summary(point: Any) -> Iterator[Part]:

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from forestall.intake.formats import REFUSED_MAX, Reading, Refused
-from forestall.intake.formats.labels import KnownSeries
+from forestall.intake.formats.labels import KnownSeries, SeriesName, name_series
 from forestall.intake.formats.wire import load_8, read_length, read_varint
 from forestall.intake.pushed import ROWS_MAX, Pushed, PushedSamples, no_logs
 from forestall.kernel.columns import F64, I64, U8, U64
@@ -84,9 +84,14 @@ def split_labels(block: bytes) -> Iterable[tuple[bytes, bytes]]:
         ) from error
 
 
+def name_block(block: bytes) -> SeriesName:
+    """What the labels of a series mean. Raises ValueError."""
+    return name_series(split_labels(block))
+
+
 def known_series() -> KnownSeries:
     """An empty memory of label sets, for `read`."""
-    return KnownSeries(split_labels)
+    return KnownSeries(name_block)
 
 
 @dataclass(frozen=True, slots=True)
