@@ -76,11 +76,23 @@ def _parse(raw: bytes, found: _Found) -> Message:
 
 
 def _walk(piece: Message, found: _Found, depth: int) -> None:
+    """A part and what is in it. One that breaks the library is a file as it came; the others are read."""
     found.pieces += 1
     if found.pieces > PIECES_MAX or depth > DEPTH_MAX:
         found.notes[f"more than {PIECES_MAX} parts, or {DEPTH_MAX} levels: the rest was left out"] = None
         return
-    kind, payload = piece.get_content_type(), piece.get_payload()
+    try:
+        _read_part(piece, found, depth)
+    except Exception as error:  # a charset with a NUL, a parameter that no rule covers, and the like
+        found.notes[f"a part cannot be read ({type(error).__name__}): it is attached as it came"] = None
+        held = piece._payload  # type: ignore[attr-defined]  # what get_payload stumbles over
+        data = held.encode("utf-8", "surrogateescape") if isinstance(held, str) else b""
+        _attach(data, "part.bin", "application/octet-stream", found)
+
+
+def _read_part(piece: Message, found: _Found, depth: int) -> None:
+    kind = piece.get_content_type()
+    payload = piece.get_payload() if piece.is_multipart() else None
     if kind == "message/delivery-status":
         found.report = _report_of(piece)
         return
@@ -160,7 +172,7 @@ def _default_name(kind: str) -> str:
 
 def _enclosed(piece: Message, found: _Found) -> None:
     """A message in the message: in a bounce the one that came back, else an attachment."""
-    payload = piece.get_payload()
+    payload = piece.get_payload() if piece.is_multipart() else None
     inner = payload[0] if isinstance(payload, list) and payload else None
     if isinstance(inner, Message):
         found.report_of += identifiers_of(inner.get("message-id", ""))
