@@ -8,8 +8,9 @@ import email
 import email.policy
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from email.message import Message
+from typing import Any, TypeVar, cast
 
 from forestall.mail import enveloped, pages, parts
 from forestall.mail.folding import fold
@@ -17,6 +18,7 @@ from forestall.mail.headers import MARK, decode_bytes, facts_of, identifiers_of,
 from forestall.mail.tokens import is_mark
 from forestall.mail.values import Arrived, Content, Facts, Part
 
+Thing = TypeVar("Thing")
 BOUNDARIES_MAX = 60
 DEPTH_MAX = 12
 PIECES_MAX = 200
@@ -54,7 +56,26 @@ def read_message(
     identifiers = identifiers_of(message.get("message-id", ""))
     ours = is_mark(key, identifiers[-1] if identifiers else "", one_line(str(message.get(MARK, "")))[:40])
     facts = facts_of(message, arrived, trusted=trusted, ours=ours, report_of=found.report_of)
-    return facts, _content(found)
+    return _keepable(facts), _keepable(_content(found))
+
+
+def _keepable(value: Thing) -> Thing:
+    """The same with texts that a database keeps: without NUL, and without what is no letter."""
+    kept: Any = value
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # bytes that were no letters, carried along as surrogates
+            kept = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        kept = kept.replace("\0", "")
+    elif isinstance(value, tuple):
+        kept = tuple(_keepable(one) for one in value)
+    elif isinstance(value, dict):
+        kept = {_keepable(name): _keepable(one) for name, one in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        texts = {one.name: getattr(value, one.name) for one in fields(value)}
+        kept = replace(value, **{name: _keepable(one) for name, one in texts.items()})
+    return cast(Thing, kept)
 
 
 def _parse(raw: bytes, found: _Found) -> Message:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from datetime import datetime
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 
 from forestall.backups.models import BackupPlan
 from forestall.backups.taking import take_run
@@ -107,7 +107,7 @@ class Mailing:
             try:
                 take(self._taking, name, now=self._clock.now())
                 count += 1
-            except DatabaseError as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("a mail waits for the database: %s", error)
                 break
             except Exception:  # a mistake of ours on one message must not keep the others

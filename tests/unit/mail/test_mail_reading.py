@@ -3,6 +3,8 @@ what a person wrote is told apart from what they quote and sign with."""
 
 import random
 import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from html.parser import HTMLParser
 
 import pytest
@@ -106,6 +108,20 @@ def read(raw: bytes) -> tuple[Facts, Content]:
     return read_message(raw, ARRIVED, key=b"k" * 32)
 
 
+def strings(thing: object) -> Iterator[str]:
+    """Every text in values of values."""
+    if isinstance(thing, str):
+        yield thing
+    elif isinstance(thing, dict):
+        yield from strings((*thing, *thing.values()))
+    elif isinstance(thing, tuple):
+        for one in thing:
+            yield from strings(one)
+    elif is_dataclass(thing):
+        for one in fields(thing):
+            yield from strings(getattr(thing, one.name))
+
+
 class Shown(HTMLParser):
     """What a browser would make of a page; fails for what may not be there."""
 
@@ -182,6 +198,8 @@ def test_whatever_arrives_something_is_read(name: str, seed: int) -> None:
     decide_kind(facts)
     assert "\n" not in facts.subject and len(content.parts) <= 50
     shown(content.page)
+    for text in strings((facts, content)):
+        assert "\0" not in text and text.encode().decode() == text  # what PostgreSQL and UTF-8 can keep
 
 
 @pytest.mark.parametrize(
