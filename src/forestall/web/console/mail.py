@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 
 from forestall.estate import queries as estate
 from forestall.kernel.errors import Trouble
@@ -112,20 +113,21 @@ def mail_change(request: Asked, message: str, what: str) -> HttpResponse:
 
 
 @needs("tickets:read")
-def mail_file(request: Asked, attachment: str) -> HttpResponseBase:
+def mail_file(request: Asked, attachment: str) -> HttpResponse:
     """A file of a message, as a download and nothing else. One that can do harm wants to be asked for by a
     button, and that is written down."""
     row = seen_or_404(lambda: queries.get_attachment(request.scope, attachment))
     if row.held and request.method != "POST":
         return redirect("mail-message", message=row.message_id)
     try:
-        file = Blobs(settings.DATA.mail / "blobs").path(row.digest).open("rb")
+        data = Blobs(settings.DATA.mail / "blobs").read(row.digest)
     except FileNotFoundError:
         raise Http404 from None
     if row.held:
         note_file_taken(request.scope, row.pk, now=timezone.now())
     kind = row.kind if row.kind in SAFE_KINDS and not row.held else BYTES
-    answer = FileResponse(file, as_attachment=True, filename=row.name, content_type=kind)
+    answer = HttpResponse(data, content_type=kind)
+    answer["Content-Disposition"] = content_disposition_header(True, row.name) or "attachment"
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
     answer["Cache-Control"] = "private, no-store"
