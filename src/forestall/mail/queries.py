@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Lower, StrIndex, Substr
 
 from forestall.estate.models import Client, Contact
 from forestall.estate.tenancy import Scope
@@ -69,20 +70,22 @@ def suggested(scope: Scope, messages: Iterable[Message]) -> dict[str, list[Clien
     with addresses of its sender's domain."""
     messages = list(messages)
     domains = {row.sender.rpartition("@")[2] for row in messages} - EVERYBODYS - {""}
-    wanted = Q()
-    for domain in domains:
-        wanted |= Q(email__iendswith=f"@{domain}")
     by_domain: dict[str, dict[str, Client]] = {}
     if domains:
-        rows = Contact.objects.of(scope).filter(wanted, client__archived_at=None).select_related("client")
-        for contact in rows.order_by("client__name", "pk")[:CONTACTS_MAX]:
-            domain = contact.email.lower().rpartition("@")[2]
-            by_domain.setdefault(domain, {})[contact.client_id] = contact.client
+        rows = Contact.objects.of(scope).filter(client__archived_at=None)
+        rows = rows.annotate(domain=Lower(Substr("email", StrIndex("email", Value("@")) + 1)))
+        pairs = list(
+            rows.filter(domain__in=domains).values_list("domain", "client").distinct()[:CONTACTS_MAX]
+        )
+        clients = Client.objects.all().of(scope).filter(pk__in={client for _, client in pairs})
+        for client in clients.order_by("name"):
+            for domain in {domain for domain, owner in pairs if owner == client.pk}:
+                by_domain.setdefault(domain, {})[client.pk] = client
     found = {}
     for row in messages:
-        clients = {row.client_id: row.client} if row.client_id and row.client else {}
-        clients |= by_domain.get(row.sender.rpartition("@")[2], {})
-        found[row.pk] = list(clients.values())[:SUGGESTED_MOST]
+        first = {row.client_id: row.client} if row.client_id and row.client else {}
+        both = first | by_domain.get(row.sender.rpartition("@")[2], {})
+        found[row.pk] = list(both.values())[:SUGGESTED_MOST]
     return found
 
 

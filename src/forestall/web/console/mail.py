@@ -20,6 +20,7 @@ from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, client_given, seen_or_404
 
 SHOWN = 50
+STRANGERS_SHOWN = 30
 LEAVING = (State.DUE, State.GIVEN_UP, State.BOUNCED)
 # What a browser is told that a file is. Everything else is only bytes to it.
 SAFE_KINDS = frozenset(
@@ -44,7 +45,7 @@ def counted(request: Asked) -> dict[str, Any]:
 def mail_strangers(request: Asked) -> HttpResponse:
     """Messages that wait until somebody says whose they are."""
     page = queries.list_messages(
-        request.scope, states=(State.STRANGER,), outgoing=False, after=_after(request), most=SHOWN
+        request.scope, states=(State.STRANGER,), outgoing=False, after=_after(request), most=STRANGERS_SHOWN
     )
     found = queries.suggested(request.scope, page.items)
     context = {"tab": "strangers", "page": page, "rows": [(row, found[row.pk]) for row in page.items]}
