@@ -115,6 +115,7 @@ def issued(period: str = "2026-11", *, clients: int = 3) -> Run:
 
 def billed(ids: dict[str, str]) -> None:
     """An agreement of that client, and a month that was issued; runs are of all clients."""
+    from forestall.agreements.credits import give_credit
     from forestall.agreements.models import TaxTable
     from forestall.invoices.actions import save_seller
     from forestall.invoices.models import Invoice
@@ -132,6 +133,12 @@ def billed(ids: dict[str, str]) -> None:
     if run.state == "draft":
         reckon(EVERYTHING, run, now=NOW)
         issue(EVERYTHING, approve(EVERYTHING, run, now=NOW), now=NOW)
-    ids |= {"agreement": row.pk, "billing": run.pk, "tax_table": TaxTable.objects.get().pk}
+    given = give_credit(EVERYTHING, row, name="Goodwill", note="a late visit", amount_minor=500, now=NOW)
+    ids |= {
+        "credit": given.pk,
+        "agreement": row.pk,
+        "billing": run.pk,
+        "tax_table": TaxTable.objects.get().pk,
+    }
     if found := Invoice.objects.filter(agreement=row).first():
         ids["invoice"] = found.pk

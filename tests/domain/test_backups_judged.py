@@ -2,13 +2,15 @@
 twice over as after a crash."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 import zstandard
 
+from billing_seed import agree, contact, signed_rates
 from domain.backup_rows import Site, drill_at, look_at, make_backups, run_at, terms
 from estate_factories import EVERYTHING, START, make_asset, scope_for
+from forestall.agreements.credits import give_credit
 from forestall.alerts.models import Alert, Evidence
 from forestall.backups import actions, queries
 from forestall.backups.models import BackupPlan, BackupRun, PlanStanding
@@ -28,6 +30,7 @@ from forestall.kernel.observations import Batch, Observations, Outcome, encode_b
 from forestall.processes.judging import Judging
 from forestall.processes.judging_backups import PlansToJudge
 from forestall.processes.road import Road
+from forestall.web.console.billing_credits import proposals
 from road_factories import Sources
 
 pytestmark = pytest.mark.django_db
@@ -216,6 +219,23 @@ def test_a_proof_that_is_late_is_told_with_what_is_to_be_credited_for_it() -> No
     other = make_backups()
     assert queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=11), client=other.client.pk) == []
     assert not queries.overdue_proofs(scope_for(other.client), now=proved + timedelta(days=11))
+    assert proposals(EVERYTHING, now=proved + timedelta(days=11))[0].agreement is None
+    signed_rates()
+    contact(here.site.client, "Ana B.", date(2026, 1, 2))
+    row = agree(here.site.client, starts_on=date(2020, 1, 1))
+    (one,) = proposals(EVERYTHING, now=proved + timedelta(days=11))
+    assert (one.plan, one.agreement, one.amount_minor, one.currency) == (here.site.plan, row, 5_000, "EUR")
+    assert f"by {found.due_at:%Y-%m-%d}" in one.note and "the last one was proved on" in one.note
+    give_credit(
+        EVERYTHING,
+        row,
+        name=one.name,
+        note=one.note,
+        amount_minor=one.amount_minor,
+        about=one.about,
+        now=here.at,
+    )
+    assert proposals(EVERYTHING, now=proved + timedelta(days=12)) == []
     BackupPlan.objects.update(credit_after_days=None)
     assert queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=99))[0].credit_minor == 0
 

@@ -16,12 +16,14 @@ from django.db import IntegrityError, connection
 from billing_seed import NOW, SELLER, contact, issued, small_provider, terms
 from estate_factories import EVERYTHING
 from forestall.agreements.actions import add_version
+from forestall.agreements.checks import Wrong
+from forestall.agreements.credits import give_credit, take_back_credit
 from forestall.agreements.values import LateFee
 from forestall.invoices import actions, queries, sending
 from forestall.invoices.bank import read_statement
 from forestall.invoices.models import Draft, Invoice, Paper, Payment, Run, Series
-from forestall.invoices.runs import approve, issue, open_run, reckon
-from forestall.invoices.values import Kind, RunState
+from forestall.invoices.runs import approve, bill_in, issue, open_run, reckon
+from forestall.invoices.values import Kind, RunState, to_content
 from forestall.kernel.errors import Trouble
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +102,33 @@ def test_an_invoice_and_its_credit_note_are_nothing() -> None:
     assert (sums.net_minor, sums.tax_minor, sums.total_minor, sums.open_minor) == (0, 0, 0, 0)
     with pytest.raises(Trouble):
         actions.credit(EVERYTHING, note, because="Back", now=NOW)
+
+
+def test_a_credit_is_billed_once_and_what_came_after_the_approval_waits() -> None:
+    actions.save_seller(EVERYTHING, SELLER, now=NOW)
+    (row,) = small_provider(1)
+    given = give_credit(
+        EVERYTHING, row, name="Proof late", note="", amount_minor=1_000, now=NOW, about="proof:1"
+    )
+    with pytest.raises(Wrong, match="already"):
+        give_credit(EVERYTHING, row, name="Proof late", note="", amount_minor=1_000, now=NOW, about="proof:1")
+    run = reckon(EVERYTHING, open_run(EVERYTHING, "2026-11", now=NOW), now=NOW)
+    later = give_credit(EVERYTHING, row, name="Goodwill", note="late visit", amount_minor=700, now=NOW)
+    issue(EVERYTHING, approve(EVERYTHING, run, now=NOW), now=NOW)
+    given.refresh_from_db()
+    later.refresh_from_db()
+    assert (given.billed_in, later.billed_in) == ("2026-11", "")
+    first = to_content(Invoice.objects.get().content)
+    assert [line.amount_minor for line in first.lines if line.key.startswith("credit-")] == [-1_000]
+    with pytest.raises(Trouble, match="billed in 2026-11"):
+        take_back_credit(EVERYTHING, given, now=NOW)
+    december = reckon(EVERYTHING, open_run(EVERYTHING, "2026-12", now=NOW), now=NOW)
+    bill = bill_in(Draft.objects.get(run=december).bill)
+    assert [line.name for line in bill.lines if line.key.startswith("credit-")] == ["Goodwill"]
+    take_back_credit(EVERYTHING, later, now=NOW)
+    reckon(EVERYTHING, december, now=NOW)
+    bill = bill_in(Draft.objects.get(run=december).bill)
+    assert not [line for line in bill.lines if line.key.startswith("credit-")]
 
 
 def test_a_payment_told_twice_is_one_and_settles_what_it_names() -> None:

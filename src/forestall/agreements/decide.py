@@ -17,6 +17,7 @@ from forestall.agreements.values import (
     Bill,
     Counted,
     Counts,
+    Credited,
     Item,
     Life,
     Line,
@@ -29,6 +30,7 @@ from forestall.agreements.values import (
 )
 
 THIRTY = 30
+CREDIT = "credit-"  # what the key of a credit's line begins with; its identifier follows
 UNITS = {Basis.SEAT: "seat", Basis.DEVICE: "device", Basis.SITE: "site", Basis.FLAT: "part"}
 
 
@@ -54,14 +56,15 @@ def decide_bill(
     rates: Rates,
     cpi: Mapping[int, int],
     before: Terms | None = None,
+    credits: Sequence[Credited] = (),
 ) -> Bill | NotBilled:
     """The bill of one month. `cpi`: year → hundredths of a percent. `before`: the terms of the month before,
-    for the true-up (None: the same)."""
+    for the true-up (None: the same). `credits`: what is to be taken off, as far as the fee is high enough."""
     if not rates.signed_by:
         return NotBilled(
             f"nobody has signed off the tax rates {rates.version}", "Sign them off under Tax rates."
         )
-    unknown = sorted({code for code in _codes(terms) if rates.of(code) is None})
+    unknown = sorted({code for code in _codes(terms, credits) if rates.of(code) is None})
     if unknown:
         return NotBilled(
             f"the tax rates {rates.version} have no {', '.join(unknown)}", "Add them, or change the terms."
@@ -76,6 +79,8 @@ def decide_bill(
         lines += _true_up(before or terms, life, month.before, counts, cpi)
     if not lines:
         return NotBilled("", "")
+    lines, waiting = _credited(lines, credits)
+    said += waiting
     return balanced(terms.currency, [_taxed(line, rates) for line in lines], rates, said)
 
 
@@ -288,6 +293,20 @@ def _true_up(terms: Terms, life: Life, month: Month, counts: Counts, cpi: Mappin
     return lines
 
 
+def _credited(lines: list[Line], credits: Sequence[Credited]) -> tuple[list[Line], list[str]]:
+    """The lines with every credit that they can bear; of the others, that they wait."""
+    left, done, waiting = sum(line.amount_minor for line in lines), list(lines), []
+    for one in credits:
+        if one.amount_minor > left:
+            waiting.append(
+                f"{one.name}: it is more than is left of this month's fee, and waits for a later one"
+            )
+            continue
+        done.append(_line(f"{CREDIT}{one.id}", one.name, one.note, -1, one.amount_minor, one.tax))
+        left -= one.amount_minor
+    return done, waiting
+
+
 def _span(life: Life, month: Month) -> _Span | None:
     first = max(month.first, life.starts_on)
     after = month.after.first if life.ends_on is None else min(
@@ -323,8 +342,9 @@ def _taxed(line: Line, rates: Rates) -> Line:
     return replace(line, category=rate.category, percent=rate.percent)
 
 
-def _codes(terms: Terms) -> set[str]:
+def _codes(terms: Terms, credits: Sequence[Credited]) -> set[str]:
     codes = {item.tax for item in terms.items} | {project.tax for project in terms.projects}
+    codes |= {one.tax for one in credits}
     codes |= {terms.minimum_tax} if terms.minimum_minor else set()
     return codes | ({terms.setup_tax} if terms.setup_fee_minor else set())
 

@@ -59,6 +59,32 @@ class TermsVersion(Identified):
         constraints = [models.UniqueConstraint(fields=["agreement", "from_on"], name="terms_one_a_day")]
 
 
+class Credit(Identified):
+    """Money back, once. `about`: what for, by identifier ("": in somebody's words alone). `billed_in`: the
+    month ("2026-11") whose frozen figures have it, "" while it waits."""
+
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="+")
+    agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="credits")
+    about = models.CharField(max_length=80, blank=True)
+    name = models.CharField(max_length=160)
+    note = models.CharField(max_length=400, blank=True)
+    amount_minor = models.PositiveBigIntegerField()
+    tax = models.CharField(max_length=20)
+    billed_in = models.CharField(max_length=7, blank=True)
+    made_at = models.DateTimeField()
+    made_by = models.CharField(max_length=160)
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        ordering = ["made_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agreement", "about"], condition=~Q(about=""), name="credit_once_about_it"
+            )
+        ]
+
+
 class PriceItem(Identified):
     """The price book: what the provider offers, copied into terms when it is agreed."""
 

@@ -7,11 +7,11 @@ from datetime import date
 from forestall.agreements.calendar import Month, count_day, renewal
 from forestall.agreements.counting import as_of, things_of, watched_assets
 from forestall.agreements.decide import counted_for, decide_bill, there_on
-from forestall.agreements.models import Agreement, PriceIndex, PriceItem, TaxTable, TermsVersion
+from forestall.agreements.models import Agreement, Credit, PriceIndex, PriceItem, TaxTable, TermsVersion
 from forestall.agreements.stored import life_of as life_of
 from forestall.agreements.stored import rates_of as rates_of
 from forestall.agreements.stored import terms_in as terms_in
-from forestall.agreements.values import Basis, Bill, Counted, Life, NotBilled, Rates, Terms
+from forestall.agreements.values import Basis, Bill, Counted, Credited, Life, NotBilled, Rates, Terms
 from forestall.estate.models import Asset, Client
 from forestall.estate.tenancy import Scope
 
@@ -75,6 +75,39 @@ def terms_by_agreement(scope: Scope, agreements: Sequence[Agreement], month: Mon
         if from_on <= starts[owner]:
             found[owner] = terms_in(terms)
     return found
+
+
+def credits_by_agreement(
+    scope: Scope, agreements: Sequence[Agreement], month: Month
+) -> dict[str, list[Credited]]:
+    """Agreement → the credits that wait, and those that the month's figures have already."""
+    found: dict[str, list[Credited]] = {}
+    rows = Credit.objects.of(scope).filter(agreement__in=list(agreements), billed_in__in=("", str(month)))
+    for row in rows.order_by("made_at", "pk"):
+        one = Credited(row.pk, row.name, row.note, row.amount_minor, row.tax)
+        found.setdefault(row.agreement_id, []).append(one)
+    return found
+
+
+def list_credits(
+    scope: Scope, *, agreement: str = "", waiting: bool = False, limit: int = PAGE_MAX
+) -> list[Credit]:
+    """Credits, the newest first, with their agreement and client."""
+    rows = Credit.objects.of(scope).select_related("agreement", "client")
+    rows = rows.filter(agreement=agreement) if agreement else rows
+    rows = rows.filter(billed_in="") if waiting else rows
+    return list(rows.order_by("-made_at", "-pk")[: min(limit, ALL_MAX)])
+
+
+def find_credit(scope: Scope, identifier: str) -> Credit | None:
+    """A credit with its agreement, or None."""
+    return Credit.objects.of(scope).filter(pk=identifier).select_related("agreement").first()
+
+
+def credited_about(scope: Scope, abouts: Sequence[str]) -> set[str]:
+    """Which of these a credit was given for."""
+    rows = Credit.objects.of(scope).filter(about__in=abouts[:PAGE_MAX])
+    return set(rows.values_list("about", flat=True))
 
 
 def rates_on(scope: Scope, day: date) -> Rates:

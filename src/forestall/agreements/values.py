@@ -91,6 +91,17 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
+class Credited:
+    """Money back on a bill, once."""
+
+    id: str
+    name: str
+    note: str
+    amount_minor: int
+    tax: str
+
+
+@dataclass(frozen=True, slots=True)
 class Uplift:
     """`percent` and `floor` in hundredths of a percent."""
 

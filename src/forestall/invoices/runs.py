@@ -19,7 +19,8 @@ from django.db import transaction
 from forestall.agreements import queries as agreements
 from forestall.agreements.calendar import Month, count_day, counting_instant, read_month
 from forestall.agreements.counting import as_of, frozen, thawed, things_of
-from forestall.agreements.decide import decide_bill
+from forestall.agreements.credits import settle_credits
+from forestall.agreements.decide import CREDIT, decide_bill
 from forestall.agreements.models import Agreement
 from forestall.agreements.money import RULE
 from forestall.agreements.values import Bill, Counts, NotBilled, Rates, Terms
@@ -94,6 +95,7 @@ def approve(scope: Scope, run: Run, *, now: datetime) -> Run:
         Agreement.objects.of(scope).filter(pk__in=held).exclude(billed_through__gt=last).update(
             billed_through=last
         )
+        settle_credits(scope, row.period, _credits_in(scope, row))
         row.state, row.approved_at, row.approved_by = RunState.APPROVED, now, scope.actor
         row.save(update_fields=["state", "approved_at", "approved_by"])
         sums = digest("".join(Draft.objects.of(scope).filter(run=row).order_by("place").values_list(
@@ -224,6 +226,7 @@ def _drafts(
     things = things_of(scope, clients)
     terms = agreements.terms_by_agreement(scope, part, month)
     former = agreements.terms_by_agreement(scope, part, month.before)
+    credits = agreements.credits_by_agreement(scope, part, month)
     last = {
         one.agreement_id: one
         for one in Draft.objects.of(scope).filter(run__period=str(month.before), agreement__in=list(part))
@@ -240,7 +243,7 @@ def _drafts(
         text, sha256 = frozen(counts)
         made = decide_bill(
             agreed, agreements.life_of(agreement), month, counts=counts, rates=rates, cpi=cpi,
-            before=former.get(agreement.pk),
+            before=former.get(agreement.pk), credits=credits.get(agreement.pk, ()),
         )  # fmt: skip
         if isinstance(made, NotBilled) and not made.reason:
             continue  # nothing to bill in this month
@@ -256,6 +259,16 @@ def _drafts(
                 row.trouble = f"the counting day {day} is not over yet: this is a look ahead"
         rows.append(row)
     return rows
+
+
+def _credits_in(scope: Scope, run: Run) -> set[str]:
+    """The credits that the figures of a run have."""
+    owners = {
+        one.agreement_id for one in agreements.list_credits(scope, waiting=True, limit=agreements.ALL_MAX)
+    }
+    bills = Draft.objects.of(scope).filter(run=run, agreement__in=owners).values_list("bill", flat=True)
+    keys = (line.key for bill in bills if bill for line in bill_in(bill).lines)
+    return {key.removeprefix(CREDIT) for key in keys if key.startswith(CREDIT)}
 
 
 def _fill(row: Draft, bill: Bill, counts: Counts, last: Draft | None) -> None:

@@ -27,6 +27,7 @@ from forestall.agreements.values import (
     Bill,
     Counted,
     Counts,
+    Credited,
     Item,
     LateFee,
     Life,
@@ -135,6 +136,24 @@ def test_ten_thousand_random_agreements_balance() -> None:
             bills += 1
             assert found == decide_bill(terms, life, month, counts=counts, rates=RATES, cpi=cpi)
     assert bills > 7_000
+
+
+def test_a_credit_is_taken_off_as_far_as_the_fee_is_high_enough() -> None:
+    counts = Counts(NOV.first, NOV.before.first, (seat("Ana"), seat("Tom")))
+    credits = [Credited("A", "Goodwill", "a late visit", 5_000, "standard"),
+               Credited("B", "Proof", "", 14_001, "standard"),
+               Credited("C", "Rest", "", 14_000, "standard")]  # fmt: skip
+    found = decide_bill(terms_of(), Life(START), NOV, counts=counts, rates=RATES, cpi={}, credits=credits)
+    assert isinstance(found, Bill)
+    balances(found)
+    whole = decide_bill(terms_of(), Life(START), NOV, counts=counts, rates=RATES, cpi={})
+    assert isinstance(whole, Bill) and whole.net_minor == 19_000
+    assert [(line.key, line.quantity, line.amount_minor) for line in found.lines[-2:]] == [
+        ("credit-A", -1, -5_000), ("credit-C", -1, -14_000),
+    ]  # fmt: skip
+    assert found.net_minor == 0 and found.total_minor == 0
+    (waits,) = found.said
+    assert "Proof" in waits and "later" in waits
 
 
 @given(st.integers(-(10**9), 10**9), st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=40))

@@ -171,4 +171,51 @@ class Migration(migrations.Migration):
             model_name="termsversion",
             constraint=models.UniqueConstraint(fields=("agreement", "from_on"), name="terms_one_a_day"),
         ),
+        migrations.CreateModel(
+            name="Credit",
+            fields=[
+                (
+                    "id",
+                    models.CharField(
+                        default=forestall.kernel.ids.new_id,
+                        editable=False,
+                        max_length=13,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("about", models.CharField(blank=True, max_length=80)),
+                ("name", models.CharField(max_length=160)),
+                ("note", models.CharField(blank=True, max_length=400)),
+                ("amount_minor", models.PositiveBigIntegerField()),
+                ("tax", models.CharField(max_length=20)),
+                ("billed_in", models.CharField(blank=True, max_length=7)),
+                ("made_at", models.DateTimeField()),
+                ("made_by", models.CharField(max_length=160)),
+                (
+                    "agreement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="credits",
+                        to="agreements.agreement",
+                    ),
+                ),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="estate.client"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["made_at", "id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("about", ""), _negated=True),
+                        fields=("agreement", "about"),
+                        name="credit_once_about_it",
+                    )
+                ],
+            },
+        ),
     ]

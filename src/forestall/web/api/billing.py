@@ -9,10 +9,11 @@ from django.utils import timezone
 from ninja import Router, Schema
 
 from forestall.agreements import actions as agreeing
+from forestall.agreements import credits
 from forestall.agreements import queries as agreements
 from forestall.agreements.calendar import month_of
 from forestall.agreements.checks import Wrong, check_terms
-from forestall.agreements.models import Agreement, PriceItem, TaxTable, TermsVersion
+from forestall.agreements.models import Agreement, Credit, PriceItem, TaxTable, TermsVersion
 from forestall.agreements.values import Bill, Life, Rate, Terms
 from forestall.estate.queries import find_client
 from forestall.invoices import actions, queries, runs
@@ -241,6 +242,26 @@ class CreditIn(Schema):
     because: str
 
 
+class OneOffIn(Schema):
+    """Money back on the next bill, in minor units of the agreement's currency, before tax."""
+
+    name: str
+    note: str = ""
+    amount_minor: int
+
+
+class OneOffOut(Schema):
+    """A credit. `billed_in`: the month whose figures have it, "" while it waits; `about`: what it is for."""
+
+    id: str
+    name: str
+    note: str
+    amount_minor: int
+    about: str
+    billed_in: str
+    made_by: str
+
+
 class PaymentIn(Schema):
     """Money that came. The same `key` again is the same payment."""
 
@@ -340,6 +361,32 @@ def end_agreement(request: HttpRequest, agreement: str, body: EndIn) -> Agreemen
     row = one(request, agreements.find_agreement, agreement)
     agreeing.end_agreement(seen_by(request), row, on=body.on, now=timezone.now())
     return one(request, agreements.find_agreement, agreement)
+
+
+@router.get("/agreements/{agreement}/credits", auth=READ, response=list[OneOffOut])
+def list_credits(request: HttpRequest, agreement: str) -> list[Credit]:
+    """Money back, the newest first."""
+    row = one(request, agreements.find_agreement, agreement)
+    return agreements.list_credits(seen_by(request), agreement=row.pk)
+
+
+@router.post("/agreements/{agreement}/credits", auth=WRITE, response={201: OneOffOut})
+def give_credit(request: HttpRequest, agreement: str, body: OneOffIn) -> tuple[int, Credit]:
+    """Money back on the next bill that is high enough."""
+    row = one(request, agreements.find_agreement, agreement)
+    return 201, credits.give_credit(
+        seen_by(request), row, name=body.name, note=body.note, amount_minor=body.amount_minor,
+        now=timezone.now(),
+    )  # fmt: skip
+
+
+@router.delete("/agreements/credits/{credit}", auth=WRITE, response={204: None})
+def take_back_credit(request: HttpRequest, credit: str) -> tuple[int, None]:
+    """Not given after all; what was billed stays."""
+    credits.take_back_credit(
+        seen_by(request), one(request, agreements.find_credit, credit), now=timezone.now()
+    )
+    return 204, None
 
 
 @router.get("/tax-tables", auth=READ, response=list[TableOut])

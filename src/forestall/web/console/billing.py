@@ -22,6 +22,7 @@ from forestall.kernel.errors import Trouble
 from forestall.kernel.ids import new_id
 from forestall.web.access.gate import needs
 from forestall.web.console.billing_changes import form_context, sender, tried_on
+from forestall.web.console.billing_credits import proposals
 from forestall.web.console.billing_forms import by_field, terms_given
 from forestall.web.console.common import Asked, attempt, seen_or_404
 
@@ -62,6 +63,8 @@ def agreement_page(request: Asked, agreement: str) -> HttpResponse:
             if one.agreement_id == row.pk
         ],
         "titles": BASIS_TITLES, "prorations": PRORATION_TITLES, "uplifts": UPLIFT_TITLES,
+        "credits": agreements.list_credits(request.scope, agreement=row.pk, limit=PAGE),
+        "currency": agreements.terms_in(versions[-1].terms).currency,
     }  # fmt: skip
     return render(request, "console/agreement.html", context)
 
@@ -146,6 +149,8 @@ def billing_run(request: Asked, billing: str) -> HttpResponse:
         "to_send": queries.count_unsent(request.scope, run),
         "invoices": {one.agreement_id: one for one in queries.list_invoices(request.scope, run=run.pk)},
         "mismatches": agreements.billed_and_watched(request.scope, read_month(run.period))[:PAGE]
+        if run.state == RunState.DRAFT else [],
+        "proposals": proposals(request.scope, now=timezone.now())[:PAGE]
         if run.state == RunState.DRAFT else [],
     }  # fmt: skip
     return render(request, "console/billing_run.html", context)

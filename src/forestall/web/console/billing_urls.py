@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import require_POST as post
 
-from forestall.web.console import billing, billing_changes
+from forestall.web.console import billing, billing_changes, billing_credits
 
 urlpatterns = [
     path("billing/", billing.billing_page, name="billing"),
@@ -21,6 +21,8 @@ urlpatterns = [
     path("billing/prices/rates", post(billing_changes.rates_add), name="rates-add"),
     path("billing/prices/index", post(billing_changes.index_put), name="index-put"),
     path("agreements/<str:agreement>/change", billing_changes.agreement_change, name="agreement-change"),
+    path("agreements/<str:agreement>/credit", post(billing_credits.credit_give), name="credit-give"),
+    path("credits/<str:credit>/take-back", post(billing_credits.credit_take_back), name="credit-take-back"),
     path("agreements/<str:agreement>/end", post(billing_changes.agreement_end), name="agreement-end"),
     path("invoices/<str:invoice>/send", post(billing_changes.invoice_send), name="invoice-send"),
     path("invoices/<str:invoice>/pay", post(billing_changes.invoice_pay), name="invoice-pay"),
