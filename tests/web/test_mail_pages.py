@@ -70,6 +70,20 @@ def test_a_stranger_is_let_in_with_one_click(bakery: Client) -> None:
     assert "settled" in again.content.decode() and Ticket.objects.count() == 1
 
 
+def test_a_colleague_who_answers_a_mail_they_were_shown_is_let_in_to_its_ticket(bakery: Client) -> None:
+    arrive(plain("pat@bakery.example", "Oven", "It is cold.", name="first"))
+    ticket, browser = Ticket.objects.get(), signed_in()
+    kim = arrive(plain(KIM, "Fwd: Oven", "At mine too.", References="<first@client.example>"))
+    assert kim.state == State.STRANGER and f"ticket #{ticket.number}" in kim.reason
+    elsewhere = make_client("Elsewhere")
+    place = browser.post(f"/mail/messages/{kim.pk}/let-in", {"owner": bakery.pk})["Location"]
+    assert place == f"/tickets/{ticket.pk}/" and Ticket.objects.count() == 1
+    assert Entry.objects.filter(ticket=ticket).latest("pk").text == "At mine too."
+    other = arrive(plain("lee@mill.example", "Fwd: Oven", "And here.", References="<first@client.example>"))
+    browser.post(f"/mail/messages/{other.pk}/let-in", {"owner": elsewhere.pk})
+    assert Ticket.objects.get(client=elsewhere).title == "Fwd: Oven"
+
+
 def test_a_stranger_is_refused_and_may_be_let_in_later(bakery: Client) -> None:
     message, browser = arrive(plain(KIM, "Toner", "Cheap.")), signed_in()
     browser.post(f"/mail/messages/{message.pk}/refuse")

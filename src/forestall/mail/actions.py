@@ -31,7 +31,7 @@ from forestall.mail.decide import (
     decide,
     decide_kind,
 )
-from forestall.mail.knowing import SCOPE, known_around
+from forestall.mail.knowing import SCOPE, known_around, thread_now
 from forestall.mail.models import Address, Attachment, Mailbox, Message, Thread
 from forestall.mail.reading import read_message
 from forestall.mail.spool import Spool
@@ -143,9 +143,9 @@ def _follow(desk: Desk, row: Message, decision: Decision, raw: bytes, now: datet
             row.client_id = address.client_id if address else None
             row.reason = desk.report(plan, raw, now)[:500]
             row.save(update_fields=["client", "reason"])
-        case Hold(client=client):
-            row.client_id = client or None
-            row.save(update_fields=["client"])
+        case Hold(client=client, thread=refers):
+            row.client_id, row.refers = client or None, refers
+            row.save(update_fields=["client", "refers"])
         case NewTicket(who=who):
             row.client_id, row.contact_id = who.client, who.contact
             _place(row, desk.open(row, decision, now), now)
@@ -176,8 +176,9 @@ def thread_for(client: str, topic: str, number: int, *, now: datetime) -> Thread
 def assign_stranger(
     scope: Scope, message: str, *, client: str, desk: Desk, now: datetime, make_contact: bool = True
 ) -> Message:
-    """It is this client's: a new ticket of theirs, and its sender is a contact from now on. Raises Trouble
-    when somebody was faster, DoesNotExist for what the scope does not see."""
+    """It is this client's: a line of the ticket that it refers to, if that is theirs, else a new one; its
+    sender is a contact from now on. Raises Trouble when somebody was faster, DoesNotExist for what the scope
+    does not see."""
     Client.objects.all().of(scope).get(pk=client)
     with transaction.atomic():
         row = _waiting(scope, message)
@@ -187,7 +188,12 @@ def assign_stranger(
             known = add_contact(scope, client=client, name=row.sender_name or row.sender, email=row.sender).pk
         row.client_id, row.contact_id = client, known
         why = f"{scope.actor} said whose it is"
-        _place(row, desk.open(row, NewTicket(who, why, acknowledge=False), now), now)
+        thread = Thread.objects.of(SCOPE).filter(pk=row.refers, client=client).first()
+        if thread is not None:
+            placed = desk.add(row, thread, OnThread(thread_now(thread), why, known or ""), now)
+        else:
+            placed = desk.open(row, NewTicket(who, why, acknowledge=False), now)
+        _place(row, placed, now)
         row.reason = why
         row.save(update_fields=["reason"])
         append("mail.assigned", client=client, subject=row.pk, actor=scope.actor, at=now, body={})

@@ -66,6 +66,7 @@ class Message(Identified):
     client = models.ForeignKey(Client, null=True, on_delete=models.CASCADE, related_name="+")
     contact = models.ForeignKey(Contact, null=True, on_delete=models.SET_NULL, related_name="+")
     thread = models.ForeignKey(Thread, null=True, on_delete=models.SET_NULL, related_name="messages")
+    refers = models.CharField(max_length=LENGTH, blank=True)  # the thread that a stranger's answers, unproved
     entry = models.CharField(max_length=LENGTH, blank=True)  # of the ticket's timeline
     outgoing = models.BooleanField(default=False)
     state = models.CharField(max_length=16)

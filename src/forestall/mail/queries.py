@@ -8,7 +8,7 @@ from django.db.models.functions import Lower, StrIndex, Substr
 from forestall.estate.models import Client, Contact
 from forestall.estate.tenancy import Scope
 from forestall.kernel.cursors import Page, cut, read_cursor
-from forestall.mail.models import Address, Attachment, Mailbox, Message, Thread
+from forestall.mail.models import Address, Attachment, Mailbox, Message
 from forestall.mail.values import State
 
 PAGE_MOST = 200
@@ -105,17 +105,6 @@ def get_attachment(scope: Scope, attachment: str) -> Attachment:
     return Attachment.objects.select_related("message").get(
         pk=attachment, message__in=Message.objects.of(scope)
     )
-
-
-def of_topic(scope: Scope, topic: str) -> list[Message]:
-    """The messages about one thing, oldest first, with attachments."""
-    rows = of(scope).filter(thread__topic=topic).prefetch_related("attachments")
-    return list(rows.order_by("at", "pk")[:PAGE_MOST])
-
-
-def thread_of(scope: Scope, topic: str) -> Thread | None:
-    """The conversation about one thing, if there is one."""
-    return Thread.objects.of(scope).filter(topic=topic).first()
 
 
 def list_addresses(scope: Scope) -> list[Address]:

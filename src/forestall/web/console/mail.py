@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -95,11 +96,12 @@ def mail_change(request: Asked, message: str, what: str) -> HttpResponse:
     row = seen_or_404(lambda: queries.get(scope, message))
     match what:
         case "let-in":
-            if attempt(
-                request, lambda: _let_in(request, row.pk), f"It is a ticket now, and {row.sender} a contact."
-            ):
-                topic = queries.get(scope, row.pk).thread
-                return redirect("ticket", ticket=topic.topic) if topic else redirect("mail")
+            if attempt(request, lambda: _let_in(request, row.pk)):
+                thread = queries.get(scope, row.pk).thread
+                assert thread is not None  # it was placed on a ticket
+                said = f"It is on ticket #{thread.number} now, and {row.sender or 'its sender'} a contact."
+                messages.success(request, said)
+                return redirect("ticket", ticket=thread.topic)
         case "refuse":
             done = f"Nothing comes of it. It is kept under All, where {row.sender} can still be let in."
             if attempt(request, lambda: drop_stranger(scope, row.pk, now=now), done):
