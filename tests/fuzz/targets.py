@@ -25,6 +25,7 @@ from forestall.intake.formats import (
     loki,
     otlp_logs,
     otlp_metrics,
+    zabbix_api,
 )
 from forestall.intake.formats import jsonlines as json_format
 from forestall.intake.formats import remote_write as samples
@@ -127,6 +128,10 @@ def _rows(read: Callable[..., Reading], data: bytes) -> list[tuple[object, ...]]
     one = reading.pushed.samples
     columns = (one.host.to_pylist(), one.metric.to_pylist(), one.item.to_pylist(), one.at_ms.tolist())
     return list(zip(*columns, one.value.tolist(), strict=True))
+
+
+def zabbix_calls(data: bytes) -> None:
+    _kept(zabbix_api.read_push(bytes(zabbix_api.read_call(data).params), received_at_ms=NOW_MS))
 
 
 def otlp_metrics_json(data: bytes) -> None:
@@ -252,6 +257,7 @@ _VARBINDS = bytes.fromhex("300d06082b060102010103004301103017060a2b0601060301010
 _PDU = bytes.fromhex("020101020100020100") + bytes([0x30, len(_VARBINDS)]) + _VARBINDS
 _COMMUNITY = bytes.fromhex("0201010406") + b"public\xa7" + bytes([len(_PDU)]) + _PDU
 _TRAP = bytes([0x30, len(_COMMUNITY)]) + _COMMUNITY
+_PUSH = b'{"jsonrpc":"2.0","method":"history.push","params":[{"host":"h","key":"k","value":1.5},{}],"id":1}'
 
 TARGETS: Mapping[str, Target] = {
     "syslog": Target(
@@ -277,6 +283,7 @@ TARGETS: Mapping[str, Target] = {
         loki_json, (b'{"streams":[{"stream":{"a":"b"},"values":[["1700000000000000000","m"]]}]}',)
     ),
     "elasticsearch": Target(elasticsearch_bulk, (_BULK * 3,)),
+    "zabbix_api": Target(zabbix_calls, (_PUSH,)),
     "jsonlines": Target(json_lines, (_JSON_LINES,)),
     "alertmanager": Target(alertmanager_notice, (_NOTICE,)),
     "agent": Target(agent_batch, (msgspec.msgpack.encode(Batch(1, NOW_MS, [])),)),
