@@ -294,16 +294,16 @@ def _true_up(terms: Terms, life: Life, month: Month, counts: Counts, cpi: Mappin
 
 
 def _credited(lines: list[Line], credits: Sequence[Credited]) -> tuple[list[Line], list[str]]:
-    """The lines with every credit that they can bear; of the others, that they wait."""
-    left, done, waiting = sum(line.amount_minor for line in lines), list(lines), []
+    """The lines with every credit that they can bear, those of the same tax too: no tax is paid back that
+    the month has not. Of the others, that they wait."""
+    done, waiting = list(lines), []
     for one in credits:
-        if one.amount_minor > left:
-            waiting.append(
-                f"{one.name}: it is more than is left of this month's fee, and waits for a later one"
-            )
-            continue
-        done.append(_line(f"{CREDIT}{one.id}", one.name, one.note, -1, one.amount_minor, one.tax))
-        left -= one.amount_minor
+        whole = sum(line.amount_minor for line in done)
+        alike = sum(line.amount_minor for line in done if line.tax == one.tax)
+        if one.amount_minor > min(whole, alike):
+            waiting.append(f"{one.name}: more than is left of this month's fee, so it waits for a later one")
+        else:
+            done.append(_line(f"{CREDIT}{one.id}", one.name, one.note, -1, one.amount_minor, one.tax))
     return done, waiting
 
 

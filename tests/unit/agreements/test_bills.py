@@ -127,15 +127,26 @@ def random_terms(dice: random.Random, month: Month) -> tuple[Terms, Life, Counts
 
 def test_ten_thousand_random_agreements_balance() -> None:
     dice, cpi, bills = random.Random(7), dict.fromkeys(range(2018, 2030), 250), 0
+    credited = 0
     for _ in range(10_000):
         month = Month(dice.randint(2023, 2027), dice.randint(1, 12))
         terms, life, counts = random_terms(dice, month)
-        found = decide_bill(terms, life, month, counts=counts, rates=RATES, cpi=cpi)
-        if isinstance(found, Bill):
-            balances(found)
+        plain = decide_bill(terms, life, month, counts=counts, rates=RATES, cpi=cpi)
+        if isinstance(plain, Bill):
+            balances(plain)
             bills += 1
-            assert found == decide_bill(terms, life, month, counts=counts, rates=RATES, cpi=cpi)
-    assert bills > 7_000
+            assert plain == decide_bill(terms, life, month, counts=counts, rates=RATES, cpi=cpi)
+            amounts = (dice.randint(1, 60_000) for _ in range(dice.randint(0, 3)))
+            credits = [Credited(str(at), "Back", "", one, "standard") for at, one in enumerate(amounts)]
+            found = decide_bill(terms, life, month, counts=counts, rates=RATES, cpi=cpi, credits=credits)
+            assert isinstance(found, Bill)
+            balances(found)
+            taken = [line for line in found.lines if line.key.startswith("credit-")]
+            assert len(taken) + len(found.said) - len(plain.said) == len(credits)
+            assert plain.net_minor - found.net_minor == sum(-line.amount_minor for line in taken)
+            assert not taken or min(found.net_minor, found.tax_minor) >= 0
+            credited += len(taken)
+    assert bills > 7_000 and credited > 3_000
 
 
 def test_a_credit_is_taken_off_as_far_as_the_fee_is_high_enough() -> None:
