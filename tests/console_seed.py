@@ -42,6 +42,7 @@ class Seeded:
 def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     """Rows for every page. `foreign` are things of a client that a narrow reader does not see."""
     from billing_seed import billed
+    from desk_seed import desk_set_up
     from estate_factories import EVERYTHING
     from forestall.alerts.actions import open_window
     from forestall.alerts.channels import create_channel
@@ -115,6 +116,7 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
             _configure(ids, now)
             _recur(ids, now)
             mailed(ids, now)
+            desk_set_up(ids, now)
             _reject(ids, now)
             _estrange(ids, now)
     _drift_and_prevent(found, now)

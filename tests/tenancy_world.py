@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing_seed import billed
+from desk_seed import desk_set_up
 from estate_factories import EVERYTHING, make_asset, make_client, make_person, make_site
 from forestall.alerts.actions import open_window
 from forestall.alerts.channels import create_channel
@@ -125,6 +126,7 @@ def make_world(now: datetime) -> World:
     bills: dict[str, str] = {"client": other.pk}
     billed(bills)
     mailed(bills, now)
+    desk_set_up(bills, now)
     return World(
         mine,
         bills

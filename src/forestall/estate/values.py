@@ -53,6 +53,7 @@ RIGHTS = (
     "alerts:write",
     "tickets:read",
     "tickets:write",
+    "desk:write",
     "portal:read",
     "people:read",
     "people:write",
@@ -60,17 +61,20 @@ RIGHTS = (
     "installation:write",
     "billing:read",
     "billing:write",
+    "economics:read",
+    "economics:write",
 )
 
 _READS = frozenset(right for right in RIGHTS if right.endswith(":read"))
+_NOT_FOR_ALL = frozenset({"people:read", "billing:read", "economics:read"})
 _DESK = frozenset({"estate:write", "findings:write", "alerts:write", "tickets:write", "intake"})
 
 ROLE_RIGHTS: dict[Role, frozenset[str]] = {
     Role.OWNER: frozenset(RIGHTS),
-    Role.SERVICE_MANAGER: _READS | _DESK | {"people:write"},
-    Role.TECHNICIAN: (_READS - {"people:read", "billing:read"}) | _DESK,
+    Role.SERVICE_MANAGER: _READS | _DESK | {"desk:write", "people:write"},
+    Role.TECHNICIAN: (_READS - _NOT_FOR_ALL) | _DESK,
     Role.ACCOUNTING: frozenset({"estate:read", "installation:read", "billing:read", "billing:write"}),
-    Role.READ_ONLY: _READS - {"people:read", "billing:read"},
+    Role.READ_ONLY: _READS - _NOT_FOR_ALL,
     Role.CLIENT_CONTACT: frozenset({"portal:read"}),
 }
 

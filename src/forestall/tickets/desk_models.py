@@ -9,11 +9,15 @@ from forestall.estate.models import Asset, Client, Identified, Person, Tenanted
 class Queue(Identified):
     """A pile of tickets that some people work on. The provider's, for all clients."""
 
-    name = models.CharField(max_length=80, unique=True)
+    name = models.CharField(max_length=80)
     position = models.PositiveSmallIntegerField(default=0)
+    retired_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["position", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(retired_at=None), name="queue_name")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -37,13 +41,18 @@ class ServiceLevel(Identified):
     targets = models.JSONField(default=dict)
     warn_percent = models.PositiveSmallIntegerField(default=75)  # told when this much of the budget is used
     made_at = models.DateTimeField()
+    retired_at = models.DateTimeField(null=True)  # tickets that have it keep it
 
     objects = Tenanted.as_manager()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["client"], name="service_level_client"),
-            models.UniqueConstraint(models.Value(1), condition=Q(client=None), name="service_level_default"),
+            models.UniqueConstraint(
+                fields=["client"], condition=Q(retired_at=None), name="service_level_client"
+            ),
+            models.UniqueConstraint(
+                models.Value(1), condition=Q(client=None, retired_at=None), name="service_level_default"
+            ),
         ]
 
 
@@ -60,14 +69,19 @@ class Template(Identified):
     queue = models.ForeignKey(Queue, null=True, blank=True, on_delete=models.SET_NULL)
     checklist = models.JSONField(default=list, blank=True)  # lines
     tags = models.JSONField(default=list, blank=True)
+    retired_at = models.DateTimeField(null=True)
 
     objects = Tenanted.as_manager()
 
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["client", "name"], name="template_name"),
-            models.UniqueConstraint(fields=["name"], condition=Q(client=None), name="template_name_of_all"),
+            models.UniqueConstraint(
+                fields=["client", "name"], condition=Q(retired_at=None), name="template_name"
+            ),
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(client=None, retired_at=None), name="template_name_of_all"
+            ),
         ]
 
 

@@ -1,18 +1,29 @@
 """Reads of what stands around tickets: queues, views, mentions, templates, checklists, who reports."""
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from forestall.estate.models import Contact, Person
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
-from forestall.tickets.models import ChecklistItem, Mention, Queue, SavedView, Template, Ticket
+from forestall.tickets.models import (
+    ChecklistItem,
+    Mention,
+    Queue,
+    Recurring,
+    SavedView,
+    ServiceLevel,
+    Template,
+    Ticket,
+)
 
 MOST = 100
+LEVELS_MOST = 500
+RECURRING_MOST = 500
 
 
 def list_queues(scope: Scope) -> list[Queue]:
     """The queues of the provider, for whoever sees anything."""
-    return list(Queue.objects.all()[:MOST]) if scope.everything or scope.clients else []
+    return list(Queue.objects.filter(retired_at=None)[:MOST]) if scope.everything or scope.clients else []
 
 
 def list_views(scope: Scope, person: Person) -> list[SavedView]:
@@ -28,7 +39,38 @@ def list_mentions(scope: Scope, person: Person) -> list[Mention]:
 
 def list_templates(scope: Scope) -> "QuerySet[Template]":
     """Templates for all clients, and those of clients that the scope sees."""
-    return (Template.objects.filter(client=None) | seen(Template, scope)).distinct()
+    rows = Template.objects.filter(client=None) | seen(Template, scope)
+    return rows.filter(retired_at=None).distinct()
+
+
+def get_template(scope: Scope, template: str) -> Template:
+    """One of them. Raises Template.DoesNotExist."""
+    return list_templates(scope).select_related("client", "queue").get(pk=template)
+
+
+def list_levels(scope: Scope) -> list[ServiceLevel]:
+    """Service levels in force: the default first, then those of clients by name."""
+    rows = ServiceLevel.objects.filter(client=None) | seen(ServiceLevel, scope)
+    rows = rows.filter(retired_at=None).select_related("client").distinct()
+    return list(rows.order_by(F("client__name").asc(nulls_first=True))[:LEVELS_MOST])
+
+
+def get_level(scope: Scope, level: str) -> ServiceLevel:
+    """One of them. Raises ServiceLevel.DoesNotExist."""
+    rows = ServiceLevel.objects.filter(client=None) | seen(ServiceLevel, scope)
+    return rows.filter(retired_at=None).select_related("client").distinct().get(pk=level)
+
+
+def list_recurring(scope: Scope) -> list[Recurring]:
+    """Tickets that open again and again, the next first."""
+    rows = seen(Recurring, scope).filter(ended_at=None).select_related("client", "template", "asset")
+    return list(rows.order_by("next_at", "pk")[:RECURRING_MOST])
+
+
+def get_recurring(scope: Scope, recurring: str) -> Recurring:
+    """One of them. Raises Recurring.DoesNotExist."""
+    rows = seen(Recurring, scope).filter(ended_at=None).select_related("client", "template", "asset")
+    return rows.get(pk=recurring)
 
 
 def checklist_of(scope: Scope, ticket: Ticket) -> list[ChecklistItem]:

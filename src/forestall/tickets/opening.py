@@ -59,7 +59,7 @@ def open_ticket(scope: Scope, opening: Opening, *, now: datetime, touched: bool 
     if opening.reporter is not None:
         seen(Contact, scope).get(pk=opening.reporter, client=client)
     if opening.queue is not None:
-        Queue.objects.get(pk=opening.queue)
+        Queue.objects.get(pk=opening.queue, retired_at=None)
     for attempt in range(NUMBER_TRIES):
         try:
             with transaction.atomic():

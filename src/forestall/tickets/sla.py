@@ -29,8 +29,8 @@ class Promised:
 
 def level_for(client: str) -> ServiceLevel | None:
     """The client's own service level, else the provider's default."""
-    rows = {row.client_id: row for row in every(ServiceLevel).filter(client=client)}
-    return rows.get(client) or ServiceLevel.objects.filter(client=None).first()
+    rows = {row.client_id: row for row in every(ServiceLevel).filter(client=client, retired_at=None)}
+    return rows.get(client) or ServiceLevel.objects.filter(client=None, retired_at=None).first()
 
 
 def calendar_of(level: ServiceLevel) -> Calendar:

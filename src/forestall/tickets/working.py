@@ -110,7 +110,7 @@ def file_under(
     with transaction.atomic():
         row = _locked(scope, ticket)
         if queue is not None:
-            row.queue = Queue.objects.get(pk=queue) if queue else None
+            row.queue = Queue.objects.get(pk=queue, retired_at=None) if queue else None
         if tags is not None:
             row.tags = tidy_tags(tags)
         _touch(row, now)

@@ -30,8 +30,9 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("name", models.CharField(max_length=80, unique=True)),
+                ("name", models.CharField(max_length=80)),
                 ("position", models.PositiveSmallIntegerField(default=0)),
+                ("retired_at", models.DateTimeField(null=True)),
             ],
             options={
                 "ordering": ["position", "name"],
@@ -112,6 +113,7 @@ class Migration(migrations.Migration):
                 ("targets", models.JSONField(default=dict)),
                 ("warn_percent", models.PositiveSmallIntegerField(default=75)),
                 ("made_at", models.DateTimeField()),
+                ("retired_at", models.DateTimeField(null=True)),
                 (
                     "client",
                     models.ForeignKey(
@@ -145,6 +147,7 @@ class Migration(migrations.Migration):
                 ("urgency", models.PositiveSmallIntegerField(default=3)),
                 ("checklist", models.JSONField(blank=True, default=list)),
                 ("tags", models.JSONField(blank=True, default=list)),
+                ("retired_at", models.DateTimeField(null=True)),
                 (
                     "client",
                     models.ForeignKey(
@@ -586,23 +589,37 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddConstraint(
-            model_name="servicelevel",
-            constraint=models.UniqueConstraint(fields=("client",), name="service_level_client"),
+            model_name="queue",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("retired_at", None)), fields=("name",), name="queue_name"
+            ),
         ),
         migrations.AddConstraint(
             model_name="servicelevel",
             constraint=models.UniqueConstraint(
-                models.Value(1), condition=models.Q(("client", None)), name="service_level_default"
+                condition=models.Q(("retired_at", None)), fields=("client",), name="service_level_client"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="servicelevel",
+            constraint=models.UniqueConstraint(
+                models.Value(1),
+                condition=models.Q(("client", None), ("retired_at", None)),
+                name="service_level_default",
             ),
         ),
         migrations.AddConstraint(
             model_name="template",
-            constraint=models.UniqueConstraint(fields=("client", "name"), name="template_name"),
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("retired_at", None)), fields=("client", "name"), name="template_name"
+            ),
         ),
         migrations.AddConstraint(
             model_name="template",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("client", None)), fields=("name",), name="template_name_of_all"
+                condition=models.Q(("client", None), ("retired_at", None)),
+                fields=("name",),
+                name="template_name_of_all",
             ),
         ),
         migrations.AddIndex(

@@ -1,5 +1,6 @@
 """The desk's tickets: the list with its filters and views, one ticket with its first look, working on it."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from forestall.mail import queries as mail
 from forestall.tickets import actions, desk_queries, queries, working
 from forestall.tickets.decide import STATUSES
 from forestall.tickets.first_look import first_look
+from forestall.tickets.models import Template
 from forestall.tickets.opening import Opening, open_ticket
 from forestall.tickets.values import COST_CLASSES, IMPACTS, URGENCIES
 from forestall.web.access.gate import needs
@@ -100,8 +102,14 @@ def ticket_new(request: Asked) -> HttpResponse:
     asset = estate.find_asset(request.scope, given["asset"]) if given.get("asset") else None
     client = asset.client if asset else estate.find_client(request.scope, given.get("client", ""))
     chosen = client.name if client else given.get("client", "")
+    template = _template(request, given)
+    words = {"title": template.title, "text": template.text} if template else {}
+    shown = words | {name: value for name, value in given.items() if value}
     context = {
-        "nav": "tickets", "clients": estate.clients_like(request.scope, chosen), "given": given,
+        "template": template,
+        "impact": _number(given.get("impact", "")) or (template.impact if template else 3),
+        "urgency": _number(given.get("urgency", "")) or (template.urgency if template else 2),
+        "nav": "tickets", "clients": estate.clients_like(request.scope, chosen), "given": shown,
         "asset": asset, "chosen": chosen, "impacts": IMPACTS, "urgencies": URGENCIES,
         "templates": desk_queries.list_templates(request.scope),
     }  # fmt: skip
@@ -193,6 +201,9 @@ def _open(request: Asked) -> str:
     given, person = request.POST, _person(request)
     now = timezone.now()
     client = estate.client_called(request.scope, given.get("client", "")).pk
+    template = _template(request, given)
+    if template is not None and template.client_id not in (None, client):
+        raise Trouble(f"{template.name} is a template of another client", "Choose another one.")
     phone, minutes = given.get("came_by") == "phone", _number(given.get("minutes", ""))
     opening = Opening(
         client=client, title=given.get("title", ""), text=given.get("text", ""),
@@ -200,6 +211,8 @@ def _open(request: Asked) -> str:
         impact=_number(given.get("impact", "")) or None, urgency=_number(given.get("urgency", "")) or None,
         priority=_number(given.get("priority", "")) or 3,
         reporter=desk_queries.contact_called(request.scope, client, given.get("reporter", "")),
+        queue=template.queue_id if template else None, tags=template.tags if template else (),
+        checklist=template.checklist if template else (),
     )  # fmt: skip
     ticket = open_ticket(request.scope, opening, now=now)
     if minutes:
@@ -208,6 +221,12 @@ def _open(request: Asked) -> str:
             note="On the telephone", now=now,
         )  # fmt: skip
     return ticket.pk
+
+
+def _template(request: Asked, given: Mapping[str, Any]) -> Template | None:
+    wanted = str(given.get("ticket_template", ""))
+    rows = desk_queries.list_templates(request.scope).select_related("queue")
+    return rows.filter(pk=wanted).first() if wanted else None
 
 
 def _numbered(request: Asked, text: str) -> str:

@@ -12,6 +12,7 @@ from forestall.web.console import (
     configurations,
     credentials,
     desk,
+    desk_urls,
     heartbeats,
     installation,
     intake,
@@ -30,6 +31,7 @@ from forestall.web.live import events
 urlpatterns = [
     *billing_urls.urlpatterns,
     *mail_urls.urlpatterns,
+    *desk_urls.urlpatterns,
     path("", overview.overview, name="overview"),
     path("events", events, name="events"),
     path("search", overview.search, name="search"),
