@@ -21,6 +21,7 @@ ROOMS = (
     "mail",
     "agreements",
     "invoices",
+    "economics",
 )
 # "room.function" → why it needs no scope. Nothing needs one now; think twice before something does.
 WITHOUT_SCOPE: dict[str, str] = {}

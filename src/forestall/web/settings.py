@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "forestall.problems",
     "forestall.agreements",
     "forestall.invoices",
+    "forestall.economics",
     "forestall.keeping",
     "forestall.web",
 ]
