@@ -149,6 +149,7 @@ def _discover(ids: dict[str, str], now: datetime) -> None:
         Link("route", "10.4.0.20", "eth0", address="10.4.0.1"),
         Link("lldp", "10.4.0.2", "Gi0/48", address="10.4.0.1", name="fw", remote_port="port1"),
         Link("lldp", "10.4.0.3", "Gi0/24", address="10.4.0.2", name="sw-main", remote_port="Gi0/1"),
+        Link("lldp", "10.4.0.3", "Gi0/23", address="10.4.0.1", remote_port="port2", blocked=True),
         *(
             Link("fdb", f"10.4.0.{2 + n % 2}", f"Gi0/{n}", mac=f"00:1b:54:00:00:{n:02x}")
             for n in range(20, 32)

@@ -82,7 +82,8 @@ class Sighting(Struct, frozen=True):
 
 class Link(Struct, frozen=True):
     """What one device says of its wire: behind `port` of the device at `local` (an address) it knows
-    something by `protocol` (`lldp`, `cdp`, `fdb`, `arp`, `route`). What it does not say of it is ""."""
+    something by `protocol` (`lldp`, `cdp`, `fdb`, `arp`, `route`). `bundle` is the aggregated port that
+    `port` is a part of; `blocked`: spanning tree lets nothing through. What it does not say of it is ""."""
 
     protocol: Annotated[str, Meta(max_length=8)]
     local: Annotated[str, Meta(max_length=45)]
@@ -91,6 +92,8 @@ class Link(Struct, frozen=True):
     address: Annotated[str, Meta(max_length=45)] = ""
     name: Name = ""
     remote_port: Name = ""
+    bundle: Name = ""
+    blocked: bool = False
 
 
 class Sweep(Struct, frozen=True):

@@ -193,7 +193,7 @@ def find_wires(site: Site, links: Iterable[dict[str, Any]], *, at: datetime) -> 
         )
         for row in rows.values()
     ]
-    told = [Link(**{name: one[name] for name in Link.__struct_fields__}) for one in links]
+    told = [Link(**{name: one[name] for name in Link.__struct_fields__ if name in one}) for one in links]
     found = find_topology(devices, told)
     Wire.objects.filter(site=site).delete()
     Wire.objects.bulk_create(
@@ -201,7 +201,7 @@ def find_wires(site: Site, links: Iterable[dict[str, Any]], *, at: datetime) -> 
             Wire(
                 client_id=site.client_id, site=site, lower_id=edge.lower, upper_id=edge.upper,
                 lower_port=edge.lower_port[:128], upper_port=edge.upper_port[:128], protocol=edge.protocol,
-                tree=tree, reason=edge.reason,
+                tree=tree, blocked=edge.blocked, reason=edge.reason,
             )
             for edges, tree in ((found.tree, True), (found.further, False))
             for edge in edges

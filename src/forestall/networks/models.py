@@ -79,6 +79,7 @@ class Wire(Identified):
     upper_port = models.CharField(max_length=128, blank=True)
     protocol = models.CharField(max_length=8)
     tree = models.BooleanField(default=True)  # False: a further wire between two devices of the tree
+    blocked = models.BooleanField(default=False)  # by spanning tree
     reason = models.CharField(max_length=512)
 
     objects = Tenanted.as_manager()

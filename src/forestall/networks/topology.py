@@ -1,5 +1,7 @@
 """What hangs on what. Pure: devices and their words about their wires in, a tree with reasons out.
 
+Ports that are bundled (LACP) are one port: the bundle. A wire that spanning tree blocks carries nothing, so
+nothing hangs by it while there is another way.
 Precedence (docs/decisions/0017-topology.md): LLDP, then CDP say both ends; a forwarding table says behind
 which port a MAC is; an ARP table only on which port's network it is; the gateway is what is left. A device
 takes the strongest word there is about it, and weaker ones only where no stronger one is.
@@ -15,6 +17,10 @@ from forestall.kernel.observations import Link
 STRONG = {"lldp": 0, "cdp": 1, "fdb": 2, "arp": 3, "route": 4}
 DEVICES_MAX = 5_000
 PARALLEL_MAX = 16  # wires between two devices
+PARTS_MAX = 16  # ports of one bundle
+
+Word = tuple[str, str, str, Link]  # asker, its port or bundle, remote
+Bundles = Mapping[tuple[str, str], str]  # device, port → the bundle that the port is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`lower` hangs on `upper` by a word of `protocol`; ports as far as they are known."""
+    """`lower` hangs on `upper` by a word of `protocol`; ports as far as they are known. `blocked`: spanning
+    tree lets nothing through."""
 
     lower: str
     upper: str
@@ -39,6 +46,7 @@ class Edge:
     upper_port: str
     protocol: str
     reason: str
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,24 @@ class Topology:
 
 @dataclass(slots=True)
 class _Wire:
-    """Between two devices, `ends`: device → its port; `told_by`: which of them said so."""
+    """Between two devices, `ends`: device → its port; `told_by`: which of them said so; `parts`: device → the
+    ports that are one there; `blocked_at`: where spanning tree blocks it, in words."""
 
     protocol: str
     ends: dict[str, str]
     reason: str
     told_by: set[str] = field(default_factory=set)
+    parts: dict[str, set[str]] = field(default_factory=dict)
+    blocked_at: set[str] = field(default_factory=set)
+
+    @property
+    def said(self) -> str:
+        """The reason, with what is bundled and blocked."""
+        more = [
+            f"{self.ends[key]} is {' and '.join(sorted(ports))}" for key, ports in sorted(self.parts.items())
+        ]
+        more += [f"spanning tree blocks it: {', '.join(sorted(self.blocked_at))}"] if self.blocked_at else []
+        return "; ".join([self.reason, *more])
 
 
 @dataclass(slots=True)
@@ -87,13 +107,16 @@ def find_topology(devices: Sequence[Device], links: Iterable[Link]) -> Topology:
     devices = sorted(devices, key=lambda one: one.key)[:DEVICES_MAX]
     known = {one.key: one for one in devices}
     named = _name_all(devices)
-    words: dict[str, list[tuple[str, str, str, Link]]] = defaultdict(list)  # protocol → asker, port, remote
+    words: dict[str, list[Word]] = defaultdict(list)  # by protocol
+    links = list(links)
+    bundles = {(named.find(address=one.local), one.port): one.bundle for one in links if one.bundle}
     for link in links:
         asker = named.find(address=link.local)
         remote = named.find(mac=link.mac, address=link.address, name=link.name)
         if asker and remote and asker != remote:
-            words[link.protocol].append((asker, link.port, remote, link))
-    wires = _told_wires(words, known)
+            port = bundles.get((asker, link.port), link.port)
+            words[link.protocol].append((asker, port, remote, link))
+    wires = _told_wires(words, known, bundles)
     tables = _tables(words["fdb"])
     _switch_wires(wires, tables, known)
     _hang_by_tables(wires, tables, known)
@@ -124,30 +147,46 @@ def _short(name: str) -> str:
 
 
 def _told_wires(
-    words: Mapping[str, Sequence[tuple[str, str, str, Link]]], known: Mapping[str, Device]
+    words: Mapping[str, Sequence[Word]], known: Mapping[str, Device], bundles: Bundles
 ) -> list[_Wire]:
-    """What LLDP and CDP say: one wire for each pair of devices and port."""
+    """What LLDP and CDP say: one wire for each pair of devices and port or bundle."""
     by_pair: dict[frozenset[str], list[_Wire]] = defaultdict(list)
     for protocol in ("lldp", "cdp"):
-        for asker, port, remote, link in words[protocol]:
+        for word in words[protocol]:
+            asker, port, remote, link = word
             pair = by_pair[frozenset((asker, remote))]
-            twins = [one for one in pair if asker not in one.told_by or one.protocol != protocol]
-            twin = next(
-                (one for one in twins if one.ends[asker] == port or one.ends[remote] == link.remote_port),
-                next(iter(twins), None),
-            )
-            if twin is not None:
-                if twin.protocol == protocol:
-                    twin.ends[asker] = port  # its own word for its own port
-                    twin.told_by.add(asker)
-                continue
-            said = f"{known[asker].name} hears {known[remote].name} by {protocol.upper()} on {port}"
-            if len(pair) < PARALLEL_MAX:
-                pair.append(_Wire(protocol, {asker: port, remote: link.remote_port}, said, {asker}))
+            there = bundles.get((remote, link.remote_port), link.remote_port)
+            one = _same_wire(pair, protocol, word, there)
+            if one is None:
+                if len(pair) >= PARALLEL_MAX:
+                    continue
+                said = f"{known[asker].name} hears {known[remote].name} by {protocol.upper()} on {port}"
+                one = _Wire(protocol, {asker: port, remote: there}, said, {asker})
+                pair.append(one)
+            elif one.protocol == protocol and asker not in one.told_by:
+                one.ends[asker] = port  # its own word for its own port
+                one.told_by.add(asker)
+            parts = one.parts.setdefault(asker, set()) if link.bundle else set()
+            if len(parts) < PARTS_MAX:
+                parts.add(link.port)
+            if link.blocked and len(one.blocked_at) < PARALLEL_MAX:
+                one.blocked_at.add(f"{known[asker].name} on {port}")
     return [one for pair in by_pair.values() for one in pair]
 
 
-def _tables(rows: Sequence[tuple[str, str, str, Link]]) -> dict[str, dict[str, set[str]]]:
+def _same_wire(pair: Sequence[_Wire], protocol: str, word: Word, there: str) -> _Wire | None:
+    """The wire that a word is about: of the same bundle, or one of which the asker did not speak yet."""
+    asker, port, remote, link = word
+    for one in pair:
+        here = bool(link.bundle) and one.ends[asker] == port
+        if here or (there != link.remote_port and one.ends[remote] == there):
+            return one
+    twins = [one for one in pair if asker not in one.told_by or one.protocol != protocol]
+    fits = (one for one in twins if one.ends[asker] == port or one.ends[remote] == there)
+    return next(fits, next(iter(twins), None))
+
+
+def _tables(rows: Sequence[Word]) -> dict[str, dict[str, set[str]]]:
     """Switch → port → devices behind it."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for switch, port, device, _ in rows:
@@ -195,9 +234,7 @@ def _hang_by_tables(
         wires.append(_Wire("fdb", {device: "", switch: port}, said))
 
 
-def _hang_by_arp(
-    wires: list[_Wire], rows: Sequence[tuple[str, str, str, Link]], known: Mapping[str, Device]
-) -> None:
+def _hang_by_arp(wires: list[_Wire], rows: Sequence[Word], known: Mapping[str, Device]) -> None:
     """In the ARP table of who forwards: behind that port, on the switch that is there if one is known."""
     wired = {key for one in wires for key in one.ends}
     at_port: dict[tuple[str, str], str] = {}
@@ -218,9 +255,7 @@ def _hang_by_arp(
             wires.append(_Wire("arp", {device: "", asker: port}, said))
 
 
-def _hang_on_gateway(
-    wires: list[_Wire], rows: Sequence[tuple[str, str, str, Link]], known: Mapping[str, Device]
-) -> None:
+def _hang_on_gateway(wires: list[_Wire], rows: Sequence[Word], known: Mapping[str, Device]) -> None:
     """A machine of which no more is known hangs on its gateway."""
     wired = {key for one in wires for key in one.ends}
     for asker, port, gateway, _ in rows:
@@ -251,32 +286,47 @@ def _grow(devices: Sequence[Device], wires: Sequence[_Wire], order: Sequence[str
     for one in sorted(wires, key=lambda one: (STRONG[one.protocol], sorted(one.ends.items()))):
         for key in one.ends:
             near[key].append(one)
-    placed: set[str] = set()
+    placed: dict[str, None] = {}  # in the order of their placing
     tree: list[Edge] = []
     used: set[int] = set()
     roots: list[str] = []
     alone: list[str] = []
+
+    def spread(upper: str, *, blocked: bool) -> list[str]:
+        """Hang on `upper` what is next to it and hangs nowhere yet."""
+        below = []
+        for one in near[upper]:
+            lower = next(key for key in one.ends if key != upper)
+            if lower not in placed and blocked == bool(one.blocked_at):
+                placed[lower] = None
+                used.add(id(one))
+                tree.append(_edge(one, lower, upper))
+                below.append(lower)
+        return below
+
     for root in order:
         if root in placed:
             continue
-        placed.add(root)
+        placed[root] = None
         (roots if near[root] else alone).append(root)
-        layer = [root]
+        reached, layer = [root], [root]
         while layer:
-            below: list[str] = []
-            for upper in layer:
-                for one in near[upper]:
-                    lower = next(key for key in one.ends if key != upper)
-                    if lower in placed:
-                        continue
-                    placed.add(lower)
-                    used.add(id(one))
-                    tree.append(_edge(one, lower, upper))
-                    below.append(lower)
-            layer = below
+            layer = [lower for upper in layer for lower in spread(upper, blocked=False)]
+            reached += layer
+            if not layer:  # no other way is left
+                layer = [lower for upper in reached for lower in spread(upper, blocked=True)]
+                reached += layer
     further = [_edge(one, *sorted(one.ends)) for one in wires if id(one) not in used]
     return Topology(tuple(tree), tuple(further), tuple(roots), tuple(alone))
 
 
 def _edge(wire: _Wire, lower: str, upper: str) -> Edge:
-    return Edge(lower, upper, wire.ends[lower], wire.ends[upper], wire.protocol, wire.reason[:512])
+    return Edge(
+        lower,
+        upper,
+        wire.ends[lower],
+        wire.ends[upper],
+        wire.protocol,
+        wire.said[:512],
+        bool(wire.blocked_at),
+    )

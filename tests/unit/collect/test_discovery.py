@@ -65,6 +65,23 @@ def test_tables_of_a_switch_become_links_and_odd_rows_are_counted():
     assert told.cut == 4 and told.name == "sw" and not told.forwards
 
 
+def test_bundled_and_blocked_ports_are_told():
+    columns = {
+        tables.IF_NAME: {"1": b"g1", "2": b"g2", "3": b"g3", "50": b"Po1"},
+        tables.ATTACHED_TO: {"1": 50, "2": 50, "3": 0, "50": 50},
+        tables.BRIDGE_PORT: {"3": 3, "64": 50},
+        tables.TREE_STATE: {"3": 5, "64": 2},
+        tables.REMOTE_CHASSIS: {f"0.{one}.1": b"\x00\x1b\x54\x00\x00\x08" for one in (1, 2, 3)},
+        tables.FDB: {"0.27.84.0.0.9": 64},
+    }
+    told = understand("10.0.0.2", {}, columns)
+    said = {(one.protocol, one.port): (one.bundle, one.blocked) for one in told.links}
+    assert said == {
+        ("lldp", "g1"): ("Po1", True), ("lldp", "g2"): ("Po1", True), ("lldp", "g3"): ("", False),
+        ("fdb", "Po1"): ("", False),
+    }  # fmt: skip
+
+
 @given(
     st.dictionaries(st.text("0123456789.", max_size=30), st.binary(max_size=8) | st.integers(), max_size=8)
 )

@@ -1,5 +1,6 @@
 """What hangs on what: recorded words of devices, and what must hold whatever they say."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,13 +75,52 @@ def test_a_ring_of_switches_gives_a_tree_and_one_further_wire():
     assert len(found.tree) == 2 and len(found.further) == 1
 
 
+def lldp(here: int, port: str, there: int, remote: str, *, bundle: str = "", blocked: bool = False) -> Link:
+    mac = f"00:00:00:00:00:{there:02x}"
+    return Link(
+        "lldp", f"10.0.0.{here}", port, mac=mac, remote_port=remote, bundle=bundle, blocked=blocked
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("far", ["Po7", ""], ids=["both tell the bundle", "one tells it"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_bundled_ports_are_one_wire_and_nothing_hangs_behind_it(far, turned):
+    words = [
+        lldp(2, "g1", 3, "e1", bundle="Po1"), lldp(2, "g2", 3, "e2", bundle="Po1"), lldp(2, "g9", 3, "e9"),
+        lldp(3, "e1", 2, "g1", bundle=far), lldp(3, "e2", 2, "g2", bundle=far), lldp(3, "e9", 2, "g9"),
+        fdb(2, "Po1", 5), fdb(3, "e5", 5), fdb(3, "e5", 6), fdb(2, "Po1", 6),
+        Link("route", "10.0.0.3", "e1", address="10.0.0.2"),
+    ]  # fmt: skip
+    found = find_topology(SITE, words[::-1] if turned else words)
+    wires = [edge for edge in (*found.tree, *found.further) if {edge.lower, edge.upper} == {"d02", "d03"}]
+    assert len(wires) == 2 and len(found.further) == 1
+    [bundle] = [edge for edge in wires if "Po1 is g1 and g2" in edge.reason]
+    assert "Po1" in (bundle.upper_port, bundle.lower_port)
+    assert found.parents["d05"].upper == found.parents["d06"].upper == "d03"
+
+
+def test_a_wire_that_spanning_tree_blocks_is_no_way_while_there_is_another():
+    ring = [device(1, "a", forwards=True), device(2, "b"), device(3, "c"), device(4, "d")]
+    words = [
+        lldp(1, "p2", 2, "p1"), lldp(2, "p3", 3, "p2"), lldp(3, "p1", 1, "p3", blocked=True),
+        lldp(1, "p4", 4, "p1", blocked=True),
+    ]  # fmt: skip
+    found = find_topology(ring, words)
+    parents = {lower: edge.upper for lower, edge in found.parents.items()}
+    assert parents == {"d02": "d01", "d03": "d02", "d04": "d01"} and found.roots == ("d01",)
+    [left] = found.further
+    assert left.blocked and "spanning tree blocks it: c on p1" in left.reason
+    assert found.parents["d04"].blocked  # there is no other
+
+
 numbers = st.integers(1, 12)
 links = st.builds(
-    lambda protocol, local, port, remote: Link(
-        protocol, f"10.0.0.{local}", f"p{port}",
-        mac=f"00:00:00:00:00:{remote:02x}", address=f"10.0.0.{remote}",
+    lambda protocol, local, port, remote, there, bundle, blocked: Link(
+        protocol, f"10.0.0.{local}", f"p{port}", mac=f"00:00:00:00:00:{remote:02x}",
+        address=f"10.0.0.{remote}", remote_port=there, bundle=bundle, blocked=blocked,
     ),
     st.sampled_from(["lldp", "cdp", "fdb", "arp", "route"]), numbers, st.integers(0, 4), numbers,
+    st.sampled_from(["", "p1", "p2"]), st.sampled_from(["", "", "b1", "p1"]), st.booleans(),
 )  # fmt: skip
 
 

@@ -1,12 +1,16 @@
-"""What a device says by SNMP of itself and of its wires: system group, LLDP, CDP, forwarding and ARP tables.
+"""What a device says by SNMP of itself and of its wires: system group, LLDP, CDP, forwarding and ARP tables,
+which ports are bundled (LACP), which are blocked by spanning tree.
 
 Sources: RFC 3418 (SNMPv2-MIB), RFC 4293 (IP-MIB), RFC 4188 (BRIDGE-MIB), RFC 4363 (Q-BRIDGE-MIB),
-IEEE 802.1AB (LLDP-MIB), Cisco's CISCO-CDP-MIB. `read_device` asks; all else is pure.
+IEEE 802.1AB (LLDP-MIB), IEEE 802.1AX (IEEE8023-LAG-MIB), Cisco's CISCO-CDP-MIB. `read_device` asks; the
+rest is pure.
 """
 
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from forestall.collect.discovery.knocking import shown
 from forestall.collect.discovery.neighbours import say_mac
@@ -25,6 +29,8 @@ OWN_ADDRESS = "1.3.6.1.2.1.4.20.1.2"
 ARP, ARP_ANY = "1.3.6.1.2.1.4.22.1.2", "1.3.6.1.2.1.4.35.1.4"
 FDB, FDB_STATUS, FDB_VLAN = "1.3.6.1.2.1.17.4.3.1.2", "1.3.6.1.2.1.17.4.3.1.3", "1.3.6.1.2.1.17.7.1.2.2.1.2"
 BRIDGE_PORT = "1.3.6.1.2.1.17.1.4.1.2"
+TREE_STATE = "1.3.6.1.2.1.17.2.15.1.3"  # dot1dStpPortState, by bridge port
+ATTACHED_TO = "1.2.840.10006.300.43.1.2.1.1.13"  # dot3adAggPortAttachedAggID, by ifIndex; 0: to none
 _LOCAL, _REMOTE = "1.0.8802.1.1.2.1.3.7.1.", "1.0.8802.1.1.2.1.4.1.1."
 LOCAL_KIND, LOCAL_ID, LOCAL_TEXT = f"{_LOCAL}2", f"{_LOCAL}3", f"{_LOCAL}4"
 REMOTE_CHASSIS_KIND, REMOTE_CHASSIS = f"{_REMOTE}4", f"{_REMOTE}5"
@@ -36,10 +42,11 @@ SYSTEM = (DESCRIPTION, OBJECT_ID, NAME, FORWARDING, CHASSIS_KIND, CHASSIS)
 COLUMNS = (
     IF_DESCRIPTION, IF_MAC, IF_NAME, OWN_ADDRESS, ARP, ARP_ANY, FDB, FDB_STATUS, FDB_VLAN, BRIDGE_PORT,
     LOCAL_KIND, LOCAL_ID, LOCAL_TEXT, REMOTE_CHASSIS_KIND, REMOTE_CHASSIS, REMOTE_KIND, REMOTE_ID,
-    REMOTE_TEXT, REMOTE_NAME, REMOTE_ADDRESS, CDP_ADDRESS, CDP_NAME, CDP_PORT,
+    REMOTE_TEXT, REMOTE_NAME, REMOTE_ADDRESS, CDP_ADDRESS, CDP_NAME, CDP_PORT, TREE_STATE, ATTACHED_TO,
 )  # fmt: skip
 _MAC_CHASSIS, _MAC_PORT = 4, 3  # LldpChassisIdSubtype, LldpPortIdSubtype
 _LEARNED = 3
+_BLOCKING = 2
 
 Tables = Mapping[str, Column]
 
@@ -86,6 +93,7 @@ def understand(address: str, system: Mapping[str, Value], tables: Tables) -> Tol
     _arp(told, address, tables, ports)
     told.cut += max(0, len(told.links) - LINKS_A_DEVICE_MAX)
     del told.links[LINKS_A_DEVICE_MAX:]
+    told.links = _bundled_and_blocked(told.links, tables, ports)
     return told
 
 
@@ -207,6 +215,33 @@ def _arp(told: Told, address: str, tables: Tables, ports: Mapping[str, str]) -> 
         seen.add((number, found))
         port = ports.get(number, number)[:128]
         told.links.append(Link(protocol="arp", local=address, port=port, mac=hardware, address=found))
+
+
+def _bundled_and_blocked(links: list[Link], tables: Tables, ports: Mapping[str, str]) -> list[Link]:
+    """The links with the bundles of their ports, and whether spanning tree blocks these. A bundle is one port
+    to spanning tree, so its parts are blocked with it."""
+    bundle_of = {
+        ports.get(number, number): ports[text(value)]
+        for number, value in tables.get(ATTACHED_TO, {}).items()
+        if text(value) in ports and text(value) != number
+    }
+    numbers = tables.get(BRIDGE_PORT, {})
+    blocked = {
+        ports.get(text(numbers.get(port, port)), port)
+        for port, state in tables.get(TREE_STATE, {}).items()
+        if state == _BLOCKING
+    }
+    if not bundle_of and not blocked:
+        return links
+    return [
+        msgspec.structs.replace(
+            link,
+            bundle=bundle_of.get(link.port, ""),
+            blocked=link.protocol in ("lldp", "cdp")
+            and not blocked.isdisjoint({link.port, bundle_of.get(link.port, "")}),
+        )
+        for link in links
+    ]
 
 
 def _mac_of_index(index: str) -> str:

@@ -43,7 +43,8 @@ class SightingOut(Schema):
 
 
 class WireOut(Schema):
-    """Two devices that hang together: `lower` on `upper`; `tree` false: a further wire."""
+    """Two devices that hang together: `lower` on `upper`; `tree` false: a further wire, `blocked`: by
+    spanning tree."""
 
     id: str
     client: str = Field(validation_alias="client_id")
@@ -54,6 +55,7 @@ class WireOut(Schema):
     upper_port: str
     protocol: str
     tree: bool
+    blocked: bool
     reason: str
 
 

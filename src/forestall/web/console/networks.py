@@ -21,6 +21,8 @@ from forestall.web.console.common import Asked, attempt, lines_of, seen_or_404
 SHOWN = 100
 INTERVALS = ((3600, "every hour"), (21_600, "every 6 hours"), (86_400, "every day"))
 NAME_SHOWN = 24
+ARCS_MAX = 60  # wires beside the tree that are drawn
+ARC_PX = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +151,19 @@ def site_map(request: Asked, site: str) -> HttpResponse:
     assets = [one.asset_id for one in found.devices.values() if one.asset_id]
     states = worst_states(scope, assets)
     boxes = _boxes(found, states)
+    further = sorted((one for one in found.wires if not one.tree), key=lambda one: not one.blocked)
     context = {
         "nav": "clients",
         "site": row,
         "client": row.client,
         "boxes": boxes,
         "layout": found.layout,
+        "picture_width": found.layout.width + (ARC_PX if further else 0),
         "left_out": found.left_out,
         "width": NODE_WIDTH_PX,
         "height": NODE_HEIGHT_PX,
-        "further": [one for one in found.wires if not one.tree],
+        "further": further,
+        "arcs": _arcs(found, further),
         "devices": found.devices,
         "sweep": networks.sweeps_of(scope, row.client_id).get(row.pk),
     }
@@ -185,6 +190,21 @@ def _boxes(found: networks.SiteMap, states: dict[str, str]) -> list[Box]:
         shown = name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"
         boxes.append(Box(device, spot.x, spot.y, state, shown, upper, wire, path, spot.layer))
     return boxes
+
+
+def _arcs(found: networks.SiteMap, further: list[Wire]) -> list[tuple[Wire, str]]:
+    """Wires beside the tree as curves at the right of their boxes, at most ARCS_MAX."""
+    spots = {spot.key: spot for spot in found.layout.spots}
+    arcs = []
+    for wire in further[:ARCS_MAX]:
+        one, other = spots[wire.lower_id], spots[wire.upper_id]
+        x, y, x_other, y_other = (
+            one.x + NODE_WIDTH_PX, one.y + NODE_HEIGHT_PX // 2,
+            other.x + NODE_WIDTH_PX, other.y + NODE_HEIGHT_PX // 2,
+        )  # fmt: skip
+        out = max(x, x_other) + ARC_PX
+        arcs.append((wire, f"M{x} {y} C{out} {y} {out} {y_other} {x_other} {y_other}"))
+    return arcs
 
 
 def _asset_given(request: Asked, identifier: str) -> Asset:
