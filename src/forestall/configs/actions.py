@@ -1,8 +1,8 @@
 """Writes of configurations: a snapshot with another text becomes a version, the difference a change; a
 version becomes the baseline."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,15 +12,17 @@ from forestall.configs.differences import Described, describe
 from forestall.configs.models import Change, Configuration, Content, Refusal, Version
 from forestall.configs.notices import name_who
 from forestall.configs.packing import RUN, WORTH_SHARE, base_place, digest_of, pack
-from forestall.configs.texts import Link, chain_of, text_of
+from forestall.configs.texts import Link, chains_of, text_of
 from forestall.estate.tenancy import Scope
-from forestall.journal.actions import append
+from forestall.journal.actions import Record, append, append_all
 from forestall.kernel.clock import from_ms
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import Snapshot
 
 BECAUSE_MAX_CHARS = 300
 CONFIRMED_AT_ONCE = 200
+STORED_AT_ONCE = 200
+STORED_AT_ONCE_BYTES = 16 << 20
 
 __all__ = ["Stored", "drop_baseline", "name_baseline", "store_snapshot", "store_snapshots", "text_of"]
 
@@ -37,33 +39,70 @@ class Stored:
 Place = tuple[str, str, str]  # client, asset, kind
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A capture beside the newest version of its place, if there is one; `number`: its place in the batch."""
+
+    number: int
+    place: Place
+    snapshot: Snapshot
+    data: bytes
+    at: datetime
+    newest: Version | None
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", digest_of(self.data))
+
+    @property
+    def is_known(self) -> bool:
+        """The same text, or an older capture than the newest one."""
+        newest = self.newest
+        return newest is not None and (
+            bytes(newest.content.digest) == self.digest or self.at <= newest.seen_at
+        )
+
+
 def store_snapshots(taken: Sequence[tuple[str, str, Snapshot]], *, now: datetime) -> list[Stored]:
     """Keep captures (client, asset, snapshot) in one transaction: all of them, or none to be tried again.
 
     The same again changes nothing; one that was refused or cut is never a version. An older capture than the
     newest version (it came late) confirms or is left; it never rewrites history.
     """
-    stored = []
+    stored: dict[int, Stored] = {}
     with transaction.atomic():
         held = _held({(client, asset, snapshot.kind) for client, asset, snapshot in taken})
         assets = {asset for _, asset, _ in taken}
         refused = set(Refusal.objects.filter(asset__in=assets).values_list("client", "asset", "kind"))
         confirmed: dict[str, Version] = {}
-        for client, asset, snapshot in taken:
-            at, place = min(from_ms(snapshot.at_ms), now), (client, asset, snapshot.kind)
-            if snapshot.problem:
-                stored.append(_refuse(place, snapshot.problem, at))
-                refused.add(place)
-                continue
-            if place in refused:
-                Refusal.objects.filter(asset=asset, kind=snapshot.kind, at__lte=at).delete()
-            one = _store(held, place, snapshot, at=at, now=now)
-            if one.version is not None and one.version.seen_at < at:
-                one.version.seen_at = at
-                confirmed[one.version.pk] = one.version
-            stored.append(one)
+        left = list(enumerate(taken))
+        while left:  # each turn has one capture of a place, for the next one is compared with it
+            turn: dict[Place, int] = {}
+            later, fresh = [], []
+            for number, (client, asset, snapshot) in left:
+                at, place = min(from_ms(snapshot.at_ms), now), (client, asset, snapshot.kind)
+                if turn.setdefault(place, number) != number:
+                    later.append((number, taken[number]))
+                elif snapshot.problem:
+                    stored[number] = _refuse(place, snapshot.problem, at)
+                    refused.add(place)
+                else:
+                    if place in refused:
+                        Refusal.objects.filter(asset=asset, kind=snapshot.kind, at__lte=at).delete()
+                    known = held[place].newest if place in held else None
+                    new = Fresh(number, place, snapshot, snapshot.text.encode(), at, known)
+                    if known is None or not new.is_known:
+                        fresh.append(new)
+                        continue
+                    stored[number] = Stored(known)
+                    if known.seen_at < at:
+                        known.seen_at = at
+                        confirmed[known.pk] = known
+            for part in _parts(fresh):
+                stored |= _store(held, part, now=now)
+            left = later
         Version.objects.bulk_update(confirmed.values(), ["seen_at"], batch_size=CONFIRMED_AT_ONCE)
-    return stored
+    return [stored[number] for number in range(len(taken))]
 
 
 def store_snapshot(client: str, asset: str, snapshot: Snapshot, *, now: datetime) -> Stored:
@@ -92,79 +131,99 @@ def _refuse(place: Place, problem: str, at: datetime) -> Stored:
     return Stored(None, refusal=refusal)
 
 
-def _store(
-    held: dict[Place, Configuration], place: Place, snapshot: Snapshot, *, at: datetime, now: datetime
-) -> Stored:
-    """A version when the text is another one; the newest version, as it is known so far, when it is not."""
-    client, asset, kind = place
-    known = held.get(place)
-    newest = known.newest if known is not None else None
-    data = snapshot.text.encode()
-    digest = digest_of(data)
-    if newest is not None and bytes(newest.content.digest) == digest:
-        return Stored(newest)
-    if newest is not None and at <= newest.seen_at:
-        return Stored(newest)
-    chain = chain_of(newest.content) if newest is not None else []
-    version = Version.objects.create(
-        client_id=client,
-        asset_id=asset,
-        kind=kind,
-        title=snapshot.title or kind,
-        number=newest.number + 1 if newest else 1,
-        content=_keep(client, data, digest, newest=newest.content if newest else None, chain=chain),
-        captured_at=at,
-        seen_at=at,
-    )
-    held[place] = _point_at(known, version, now)
-    if newest is None:
-        return Stored(version)
-    said = describe(chain[-1].text.decode(), snapshot.text)
-    return Stored(version, _change(newest, version, said, signed_in=snapshot.signed_in, now=now))
+def _parts(fresh: Sequence[Fresh]) -> Iterator[list[Fresh]]:
+    """As many at a time as their texts and those before them may be held."""
+    part: list[Fresh] = []
+    held = 0
+    for one in fresh:
+        size = max(len(one.data), one.newest.content.size_bytes if one.newest else 0)
+        if part and (len(part) >= STORED_AT_ONCE or held + size > STORED_AT_ONCE_BYTES):
+            yield part
+            part, held = [], 0
+        part.append(one)
+        held += size
+    if part:
+        yield part
 
 
-def _point_at(held: Configuration | None, version: Version, now: datetime) -> Configuration:
-    if held is None:
-        return Configuration.objects.create(
-            client_id=version.client_id,
-            asset_id=version.asset_id,
-            kind=version.kind,
-            title=version.title,
-            newest=version,
-            touched_at=now,
+def _store(held: dict[Place, Configuration], fresh: Sequence[Fresh], *, now: datetime) -> dict[int, Stored]:
+    """A version for each new text, each of another place; a change where there was one before."""
+    chains = chains_of([one.newest.content for one in fresh if one.newest is not None])
+    contents = _keep(fresh, chains)
+    stored: dict[int, Stored] = {}
+    changes: list[Change] = []
+    rows = []
+    for one, content in zip(fresh, contents, strict=True):
+        client, asset, kind = one.place
+        version = Version(
+            client_id=client,
+            asset_id=asset,
+            kind=kind,
+            title=one.snapshot.title or kind,
+            number=one.newest.number + 1 if one.newest else 1,
+            content=content,
+            captured_at=one.at,
+            seen_at=one.at,
         )
-    held.newest, held.title, held.touched_at = version, version.title, now
-    Configuration.objects.filter(pk=held.pk).update(newest=version, title=version.title, touched_at=now)
-    return held
+        row = Configuration(
+            client_id=client, asset_id=asset, kind=kind, title=version.title, newest=version, touched_at=now
+        )
+        rows.append(row)
+        known = held.setdefault(one.place, row)
+        known.newest, known.title, known.touched_at = version, version.title, now
+        change = None
+        if one.newest is not None:
+            said = describe(chains[one.newest.content_id][-1].text.decode(), one.snapshot.text)
+            change = _change(one.newest, version, said, signed_in=one.snapshot.signed_in)
+            changes.append(change)
+        stored[one.number] = Stored(version, change)
+    Version.objects.bulk_create([row.newest for row in rows])
+    Configuration.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["asset", "kind"],
+        update_fields=["newest", "title", "touched_at"],
+    )
+    Change.objects.bulk_create(changes)
+    name_who(changes)
+    append_all([_seen(change, now) for change in changes])
+    return stored
 
 
-def _keep(
-    client: str, data: bytes, digest: bytes, *, newest: Content | None, chain: Sequence[Link]
-) -> Content:
-    """Store a text once per client, packed against an older one of the same configuration where that pays.
+def _keep(fresh: Sequence[Fresh], chains: Mapping[int, Sequence[Link]]) -> list[Content]:
+    """Store texts once per client, each packed against an older one of the same configuration where that
+    pays. `chains`: the newest contents with their bases, from the first of their runs."""
+    rows = Content.objects.filter(
+        client__in={one.place[0] for one in fresh}, digest__in=[one.digest for one in fresh]
+    )
+    known = {(row.client_id, bytes(row.digest)): row for row in rows.defer("compressed")}
+    new: list[Content] = []
+    found: list[Content] = []
+    for one in fresh:
+        key = (one.place[0], one.digest)
+        if key not in known:
+            known[key] = _pack(one, chains[one.newest.content_id] if one.newest else ())
+            new.append(known[key])
+        found.append(known[key])
+    Content.objects.bulk_create(new)
+    return found
 
-    `chain`: the newest content with its bases, from the first of its run.
-    """
-    known = Content.objects.filter(client=client, digest=digest).first()
-    if known is not None:
-        return known
-    new = Content(client_id=client, digest=digest, size_bytes=len(data))
-    if data and newest is not None and newest.place + 1 < RUN:
-        place = newest.place + 1
+
+def _pack(one: Fresh, chain: Sequence[Link]) -> Content:
+    new = Content(client_id=one.place[0], digest=one.digest, size_bytes=len(one.data))
+    if one.data and chain and chain[-1].place + 1 < RUN:
+        place = chain[-1].place + 1
         base = next(link for link in chain if link.place == base_place(place))
-        packed = pack(data, base.text)
+        packed = pack(one.data, base.text)
         if base.text and len(packed) * WORTH_SHARE < chain[0].packed_bytes:
             new.compressed, new.base_id, new.place = packed, base.key, place
     if new.base_id is None:
-        new.compressed = pack(data)
-    new.save(force_insert=True)
+        new.compressed = pack(one.data)
     return new
 
 
-def _change(
-    before: Version, after: Version, said: Described, *, signed_in: Sequence[str], now: datetime
-) -> Change:
-    change = Change.objects.create(
+def _change(before: Version, after: Version, said: Described, *, signed_in: Sequence[str]) -> Change:
+    return Change(
         client_id=after.client_id,
         asset_id=after.asset_id,
         kind=after.kind,
@@ -178,22 +237,23 @@ def _change(
         removed=said.removed,
         summary=said.summary[:300],
     )
-    name_who(change)
-    append(
+
+
+def _seen(change: Change, now: datetime) -> Record:
+    return Record(
         "change.seen",
-        client=after.client_id,
-        subject=after.asset_id,
+        client=change.client_id,
+        subject=change.asset_id,
         actor="forestall:configs",
         body={
             "change": change.pk,
-            "kind": after.kind,
+            "kind": change.kind,
             "summary": change.summary,
             "signed_in": change.signed_in,
             "named": change.named,
         },
         at=now,
     )
-    return change
 
 
 def name_baseline(scope: Scope, version: str, *, because: str, now: datetime) -> Configuration:

@@ -5,7 +5,7 @@ one that ran anyway. Times are ours: when the line was received, not what the de
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,13 +58,20 @@ def note_notices(said: Iterable[Said]) -> int:
     return fresh
 
 
-def name_who(change: Change) -> None:
-    """Name in a fresh change who the lines say made it. Within the caller's transaction."""
-    rows = Notice.objects.filter(
-        asset=change.asset_id, change=None, at__gte=change.after_at - LATE, at__lte=change.at + LATE
+def name_who(changes: Sequence[Change]) -> None:
+    """Name in fresh changes who the lines say made them. Within the caller's transaction."""
+    assets = {change.asset_id for change in changes}
+    told = set(
+        Notice.objects.filter(asset__in=assets, change=None).values_list("asset", flat=True).distinct()
     )
-    for row in rows.order_by("at")[:NAMED_MAX]:
-        _explain(change, row)
+    for change in changes:
+        if change.asset_id not in told:
+            continue
+        rows = Notice.objects.filter(
+            asset=change.asset_id, change=None, at__gte=change.after_at - LATE, at__lte=change.at + LATE
+        )
+        for row in rows.order_by("at")[:NAMED_MAX]:
+            _explain(change, row)
 
 
 def notices_of(scope: Scope, change: Change) -> list[Notice]:

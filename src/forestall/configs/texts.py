@@ -49,8 +49,20 @@ def bytes_of(content: Content) -> bytes:
 def chain_of(content: Content) -> list[Link]:
     """A content with all its bases, from the one that stands for itself to its own, which is checked against
     its digest. Raises Trouble when what is stored is damaged."""
-    rows = _fetch([content.pk])
+    return chains_of([content])[content.pk]
+
+
+def chains_of(contents: Sequence[Content]) -> dict[int, list[Link]]:
+    """The chains of contents, by their keys. Raises Trouble when what is stored of one is damaged."""
+    rows: dict[int, Row] = {}
+    keys = [one.pk for one in contents]
+    for start in range(0, len(keys), IDS_IN_A_QUERY):
+        rows |= _fetch(keys[start : start + IDS_IN_A_QUERY])
     _fetch_bases(rows)
+    return {one.pk: _chain(one, rows) for one in contents}
+
+
+def _chain(content: Content, rows: dict[int, Row]) -> list[Link]:
     order = []
     at: int | None = content.pk
     while at is not None and at in rows:

@@ -1,6 +1,8 @@
 """Writes of the journal: append an entry, sign a checkpoint."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +15,18 @@ from forestall.journal.queries import fetch_hash
 from forestall.journal.seal import SignedState, Signer
 
 BODY_MAX_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What an entry says."""
+
+    kind: str
+    actor: str
+    body: dict[str, Any]
+    at: datetime
+    client: str = ""
+    subject: str = ""
 
 
 def append(
@@ -29,41 +43,51 @@ def append(
 
     Raises ValueError when the body is larger than BODY_MAX_BYTES.
     """
+    return append_all([Record(kind, actor, body, at, client, subject)])
+
+
+def append_all(records: Sequence[Record]) -> int:
+    """Append entries in this order, as `append` does, and give the number of the first."""
     with transaction.atomic():
         head, _ = Head.objects.select_for_update().get_or_create(id=1)
-        seq = head.size
-        leaf_body = canonical(
-            {
-                "seq": seq,
-                "at": at.isoformat(),
-                "kind": kind,
-                "client": client,
-                "subject": subject,
-                "actor": actor,
-                "body": body,
-            }
-        )
-        if len(leaf_body) > BODY_MAX_BYTES:
-            raise ValueError(
-                f"a journal entry has at most {BODY_MAX_BYTES} bytes, this {kind} {len(leaf_body)}"
-            )
-        leaf = merkle.leaf_hash(leaf_body)
-        Entry.objects.create(
-            seq=seq,
-            at=at,
-            kind=kind,
-            client=client,
-            subject=subject,
-            actor=actor,
-            body=leaf_body,
-            leaf_hash=leaf,
-        )
-        nodes = merkle.completed_by(seq, leaf, fetch_hash)
+        entries: list[Entry] = []
+        made: dict[tuple[int, int], bytes] = {}  # leaves and inner nodes, by level and index
+
+        def fetch(level: int, index: int) -> bytes:
+            own = made.get((level, index))
+            return fetch_hash(level, index) if own is None else own
+
+        for seq, record in enumerate(records, head.size):
+            entries.append(_entry(seq, record))
+            leaf = made[0, seq] = bytes(entries[-1].leaf_hash)
+            made.update({(level, index): one for level, index, one in merkle.completed_by(seq, leaf, fetch)})
+        Entry.objects.bulk_create(entries)
         Node.objects.bulk_create(
-            Node(level=level, index=index, hash=digest) for level, index, digest in nodes
+            Node(level=level, index=index, hash=digest) for (level, index), digest in made.items() if level
         )
-        Head.objects.filter(id=1).update(size=seq + 1)
-    return seq
+        Head.objects.filter(id=1).update(size=head.size + len(entries))
+    return int(head.size)
+
+
+def _entry(seq: int, record: Record) -> Entry:
+    said = {
+        "seq": seq,
+        "at": record.at.isoformat(),
+        "kind": record.kind,
+        "client": record.client,
+        "subject": record.subject,
+        "actor": record.actor,
+        "body": record.body,
+    }
+    body = canonical(said)
+    if len(body) > BODY_MAX_BYTES:
+        raise ValueError(
+            f"a journal entry has at most {BODY_MAX_BYTES} bytes, this {record.kind} {len(body)}"
+        )
+    return Entry(
+        seq=seq, at=record.at, kind=record.kind, client=record.client, subject=record.subject,
+        actor=record.actor, body=body, leaf_hash=merkle.leaf_hash(body),
+    )  # fmt: skip
 
 
 def canonical(value: object) -> bytes:
