@@ -58,6 +58,8 @@ def main() -> int:
             while time.monotonic() - began_s < seconds:
                 note_memory(up, most)
                 if not stopped_s and time.monotonic() - began_s > seconds / 3:
+                    if up.desk.ask(FOUND):
+                        raise SystemExit("the service was found wanting before it was stopped")
                     service.stop()
                     stopped_s = time.monotonic()
                 if stopped_s and not told_s and up.desk.ask(FOUND):

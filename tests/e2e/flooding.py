@@ -26,13 +26,16 @@ COUNTED = ("received", "rejected", "refused", "lost", "udp_dropped")
 ESTATE = """
 from forestall.estate.access import make_token
 from forestall.estate.actions import add_asset, add_client, add_probe
-from forestall.estate.models import Client, Person
+from forestall.estate.first_use import own_machine
+from forestall.estate.models import Collector, Person
 from forestall.estate.tenancy import system_scope
 scope = system_scope("test")
 person = Person.objects.create(email="ana@provider.example", name="Ana", role="owner", all_clients=True)
-own = Client.objects.get(name="Our own network")
-site = add_asset(scope, client=own.pk, name="site", kind="website")
-add_probe(scope, asset=site, kind="http", target="http://127.0.0.1:{port}/", interval_s=5)
+machine = own_machine()
+collector = Collector.objects.get(asset=machine, revoked_at=None)
+site = add_asset(scope, client=machine.client_id, site=machine.site_id, name="site", kind="website")
+add_probe(scope, asset=site, kind="http", target="http://127.0.0.1:{port}/", interval_s=5,
+          collector=collector.pk)
 client = add_client(scope, name="Flooded")
 add_asset(scope, client=client.pk, name="pc-1", kind="server", addresses=["{source}"])
 return make_token(person, name="flood", may=["intake"], client=client.pk)[1]

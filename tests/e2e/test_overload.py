@@ -20,7 +20,8 @@ MEMORY_MAX_MB = 3000
 PROBED = """
 from forestall.telemetry.client import Store
 store = Store("127.0.0.1", {port}, password=found.data.key("store").hex())
-return int(store.select("SELECT count() FROM forestall.samples WHERE metric = 'probe.up'")[0][0])
+answered = "metric = 'probe.up' AND value = 1"
+return int(store.select(f"SELECT count() FROM forestall.samples WHERE {{answered}}")[0][0])
 """
 
 
@@ -31,6 +32,7 @@ def test_more_than_can_be_taken_is_counted_and_hides_nothing(tmp_path: Path) -> 
     with installed(data) as up:
         token = make_estate(up, probed_port=service.server_port)
         poll(lambda: up.desk.ask(PROBED.format(port=up.port("store"))), within_s=SLOW_S, what="a probe")
+        assert not up.desk.ask(FOUND)
         flood = Flood(up, tcp=1, tcp_a_s=200_000, udp_a_s=200_000, seconds=FLOOD_S)
         poster, most = Poster(up.port("web"), token, time.monotonic() + FLOOD_S), Counter[str]()
         poster.start()

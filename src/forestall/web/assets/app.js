@@ -16,6 +16,17 @@ document.addEventListener("click", (event) => {
   if (row && !target.closest("a, button, input, select, label")) location.href = row.dataset.href;
 });
 
+// --- a search that takes long can be cancelled: the server ends its queries when nobody waits for the page
+document.addEventListener("submit", (event) => {
+  const stop = event.target.querySelector("[data-stop]");
+  if (stop) stop.hidden = false;
+});
+document.addEventListener("click", (event) => {
+  const stop = event.target.closest("[data-stop]");
+  if (stop) { window.stop(); stop.hidden = true; }
+});
+window.addEventListener("pageshow", () => document.querySelectorAll("[data-stop]").forEach((stop) => { stop.hidden = true; }));
+
 // --- keyboard: / search, ? help, j k rows, Enter or o opens, x marks, n new ticket, g then a letter goes; an
 // element with data-key is focused or clicked by its letter; Ctrl+Enter sends the form one writes in
 const PLACES = { o: "/", c: "/clients/", a: "/assets/", f: "/findings/", l: "/logs/", n: "/configurations/", t: "/tickets/", b: "/backups/", s: "/spec/", h: "/health/" };
