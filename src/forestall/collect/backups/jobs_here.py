@@ -244,6 +244,8 @@ def _report(
     taken = seen.taken
     changes = taken.changes if taken is not None else None
     new, changed, removed = (changes.new, changes.changed, changes.removed) if changes else (None, None, None)
+    # Tools count what was touched (chown, a move to another disk) as changed; bytes that were compared know.
+    compared = changed if taken is not None and taken.tail.whole else None
     reason = read.reason
     if seen.problems:
         reason += f". Not seen: {'; '.join(seen.problems[:3])}"
@@ -252,7 +254,7 @@ def _report(
         ended_ms=max(began_ms, ended_ms), reason=reason[:2048], tool=seen.plan.tool[:128],
         version=read.version[:128], exit_code=code, output=output, copy=read.copy[:160], files=read.files,
         size=read.size, files_new=_first(read.files_new, new),
-        files_changed=_first(read.files_changed, changed),
+        files_changed=_first(compared, read.files_changed, changed),
         files_removed=_first(read.files_removed, removed), added=read.added,
         entropy=changes.entropy if changes else None, renamed=changes.renamed if changes else None,
         canary=seen.planted, manifest=manifest, **seen.facts,
