@@ -5,7 +5,7 @@ Upper and lower case (of ASCII) are the same in all of them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +47,7 @@ class Matcher:
             )
         self.mode = needle.mode
         self._words: list[bytes] = []
+        self._has_letters = any(one.lower() != one.upper() for one in text.encode().split())
         self._pattern = ""
         if needle.mode == "re":
             self._pattern = f"(?im){text}"
@@ -68,12 +69,10 @@ class Matcher:
         if self.mode == "starts":
             return [bool(self._start_lines(low, most=1)) for low in map(bytes.lower, texts)]
         first = self._words[0]
+        lower: Iterable[bytes] = map(bytes.lower, texts) if self._has_letters else texts
         if len(self._words) == 1:
-            return [first in low for low in map(bytes.lower, texts)]
-        return [
-            all(word in low for word in self._words) and bool(self._word_lines(low, most=1))
-            for low in map(bytes.lower, texts)
-        ]
+            return [first in low for low in lower]
+        return [self._has_line(low) for low in lower]
 
     def lines(self, text: bytes, *, most: int) -> list[int]:
         """The numbers (from 0) of the first lines of a text that are like that."""
@@ -100,6 +99,22 @@ class Matcher:
                     found.append(low.count(b"\n", 0, start))
             at = low.find(first, end)
         return found
+
+    def _has_line(self, low: bytes) -> bool:
+        """Whether one line has all words: mostly the first line that has the longest of them tells."""
+        first, *others = self._words
+        at = low.find(first)
+        if at < 0:
+            return False
+        line = low[low.rfind(b"\n", 0, at) + 1 : self._end(low, at)]
+        if all(word in line for word in others):
+            return True
+        return all(word in low for word in others) and bool(self._word_lines(low, most=1))
+
+    @staticmethod
+    def _end(low: bytes, at: int) -> int:
+        end = low.find(b"\n", at)
+        return end if end >= 0 else len(low)
 
     def _word_lines(self, low: bytes, *, most: int) -> list[int]:
         first, *others = self._words
