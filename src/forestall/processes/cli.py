@@ -1,6 +1,7 @@
 """The command line. Errors are one line that says what to do; exit status 0 done, 1 failed, 2 wrong usage."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -149,6 +150,33 @@ def agent_job(
         print(f"forestall: {trouble}", file=sys.stderr)
         directory = None
     raise typer.Exit(run_job(directory, plan, command, sources=source or (), hashing_s=hash_within))
+
+
+@app.command()
+def report(
+    text: Annotated[str, typer.Argument(help="What is wrong; without it a page is opened for it.")] = "",
+    email: Annotated[str, typer.Option("--email", help="Of whoever reports, for the answer.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Of whoever reports.")] = "",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Of the page; 0: a free one.")] = 0,
+    data: Data = None,
+) -> None:
+    """Report that something is wrong with this machine: in words, or by a small page on 127.0.0.1.
+
+    Example: forestall report "The till is dark since the morning." --email pat@client.example
+    """
+    from forestall.collect.agent.report_page import ReportPage
+    from forestall.collect.agent.reporting import Report, Reports
+
+    directory = locate(data).data.agent
+    if not text:
+        page = ReportPage(directory, port)
+        print(f"open {page.address} in a browser on this machine; Ctrl-C ends it", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            page.serve_forever()
+        return
+    reports, told = Reports(directory), Report(text=text, email=email, name=name)
+    reports.keep(told)
+    print(f"thank you: it is ticket #{reports.send()[told.id]}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psutil
@@ -19,6 +19,7 @@ import psutil
 from forestall.collect.agent.identity import Identity, lock_directory, masking_key, read_identity
 from forestall.collect.agent.looking import Looks
 from forestall.collect.agent.packing import pack
+from forestall.collect.agent.reporting import AGAIN_EVERY_S, Reports
 from forestall.collect.agent.seen import Heap, Seen
 from forestall.collect.agent.sending import Sender, Work
 from forestall.collect.agent.settings import SETTINGS, read_settings
@@ -35,6 +36,9 @@ from forestall.collect.viewing import Reading
 from forestall.kernel.backups import BackupReport
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import LogRecord, Observations, Outcome, Sample, Snapshot
+
+if TYPE_CHECKING:
+    from forestall.collect.agent.report_page import ReportPage
 
 STEP_S = 0.5
 FIRST_BATCH_S = 0.5
@@ -75,6 +79,8 @@ class Agent:
         self._asker = Asker([], self._reach([]), self._take_outcome, keeper=keeper)
         self._working = _working(directory, own.get("backups", {}), self._take_backup)
         self._plans: dict[str, str] = {}  # identifier → name
+        self._reports = Reports(directory)
+        self._page = _page(directory, own.get("report", {}))
         self._sender = Sender(
             self.identity,
             self.spool,
@@ -86,8 +92,10 @@ class Agent:
 
     async def run(self) -> None:
         """Until `stop` is set; what is left is spooled, and nothing is waited for that may hang."""
+        if self._page is not None:
+            self._page.start()
         jobs = [self._sender.run(self.stop), self._asker.run(self.stop), self._batch(), self._own()]
-        jobs += [self._working.run(self.stop), self._worth()]
+        jobs += [self._working.run(self.stop), self._worth(), self._report()]
         jobs += [self._look(name) for name in self.looks.names]
         tasks = [asyncio.create_task(job) for job in jobs]
         stopped = asyncio.create_task(self.stop.wait())
@@ -100,6 +108,9 @@ class Agent:
                 task.cancel()
             await asyncio.wait([stopped, *tasks], timeout=STOP_S)
             self.spool_all()
+            if self._page is not None:
+                self._page.shutdown()
+                self._page.server_close()
             self._lock.close()
 
     # seeing
@@ -124,6 +135,18 @@ class Agent:
             }
             self._take(Reading([Sample(now_ms, metric, "", value) for metric, value in numbers.items()]))
             await _pause(self.stop, OWN_EVERY_S)
+
+    async def _report(self) -> None:
+        """Send what people reported here while the server did not answer."""
+        said = ""
+        while not self.stop.is_set():
+            if self._reports.waiting():
+                try:
+                    await asyncio.to_thread(self._reports.send)
+                except Trouble as trouble:
+                    if (text := str(trouble)) != said:
+                        log.warning("a report of a person: %s", said := text)
+            await _pause(self.stop, AGAIN_EVERY_S)
 
     def _tell(self, record: LogRecord) -> None:
         self._take(Reading(logs=[record]))
@@ -234,6 +257,19 @@ def _heap_of(batches: list[list[Observations]]) -> Heap:
         heap.outcomes += [(part.asset, outcome) for outcome in part.outcomes]
         heap.backups += [(part.asset, report) for report in part.backups]
     return heap
+
+
+def _page(directory: Path, own: dict[str, Any]) -> "ReportPage | None":
+    """The page for the people at this machine, when `[report] port` is set in agent.toml. Raises Trouble."""
+    if "port" not in own:
+        return None
+    from forestall.collect.agent.report_page import ReportPage  # most agents have no page: less memory
+
+    try:
+        return ReportPage(directory, int(own["port"]))
+    except (OSError, OverflowError, ValueError) as error:
+        what = f"the page of [report] in {directory / SETTINGS} cannot be opened: {error}"
+        raise Trouble(what, "Choose another port.") from error
 
 
 def _working(directory: Path, own: dict[str, Any], deliver: Callable[[str, BackupReport], None]) -> Working:
