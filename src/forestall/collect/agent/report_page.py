@@ -4,6 +4,8 @@ It answers only under its own address, and takes a report only with the word tha
 page of somebody else that the browser has open can neither read it nor send by it.
 """
 
+import base64
+import hashlib
 import html
 import secrets
 import threading
@@ -18,19 +20,20 @@ from forestall.kernel.errors import Trouble
 HERE = "127.0.0.1"
 BODY_MAX_BYTES = 64 << 10
 ANSWER_S = 30.0
-HEADERS = {
-    "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:2rem auto;"
     "padding:0 1rem}label{display:block;margin:.8rem 0}textarea,input,select,button{font:inherit;width:100%;"
     "box-sizing:border-box;padding:.5rem}.said{border-left:4px solid;padding:.3rem .8rem;margin:1rem 0}"
 )
+_STYLE_SHA256 = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_SHA256}'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 
 
 class ReportPage(ThreadingHTTPServer):
