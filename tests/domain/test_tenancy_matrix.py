@@ -50,6 +50,7 @@ WORDS = {
     "ticket-change": {
         "what": (
             "note",
+            "rename",
             "status",
             "assign",
             "priority",
@@ -73,6 +74,11 @@ WORDS = {
     "billing-step": {"what": ("reckon", "approve", "issue")},
     "books-export": {"dialect": ("quickbooks", "xero", "hledger", "beancount")},
     "invoice-paper": {"paper": ("pdf", "xml", "ubl")},
+    "economics-csv": {"table": ("clients", "rules", "renewals", "prevention", "kinds")},
+    "owner-month": {"reckoned_month": ("2026-10", "2026-11")},
+    "owner-month-pdf": {"reckoned_month": ("2026-10",)},
+    "economics-cost-add": {"what": ("rate", "price", "tool")},
+    "economics-cost-withdraw": {"what": ("rate", "price", "tool")},
     "mailbox-change": {"what": ("test", "look", "password", "remove")},
     "mail-change": {"what": ("let-in", "refuse", "again")},
     "channel-add": {"notifier": ("webhook", "smtp")},

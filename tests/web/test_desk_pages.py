@@ -45,6 +45,8 @@ def test_a_call_becomes_a_ticket_that_is_worked_on_and_found_again() -> None:
     other.post(place + "look")
     assert "has this open too" in browser.post(place + "look").content.decode()
     assert "Oven display" in browser.get("/tickets/", {"q": "plug"}).content.decode()
+    browser.post(place + "rename", {"title": "Cooker panel is dark"})
+    assert "Cooker panel" in browser.get("/tickets/", {"q": "cooker plug"}).content.decode()
 
 
 def test_many_are_changed_at_once_and_a_view_is_kept() -> None:

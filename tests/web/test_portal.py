@@ -119,6 +119,11 @@ def test_a_report_and_nothing_internal() -> None:
     assert Attachment.objects.get().name == "till.png"
     text = page(browser, place)
     assert f"it is ticket #{ticket.number}" in text and "What happens next" in text and "till.png" in text
+    file = browser.get(f"/portal/files/{Attachment.objects.get().pk}")
+    assert file.content == PNG and file["Content-Type"] == "image/png"
+    assert "sandbox" in file["Content-Security-Policy"] and file["X-Content-Type-Options"] == "nosniff"
+    theirs = signed_in_as(contact_at(other, "smith@smithy.example"))
+    assert theirs.get(f"/portal/files/{Attachment.objects.get().pk}").status_code == 404
     ana, now = make_person(), timezone.now()
     working.note(EVERYTHING, ticket.pk, text="They never pay on time.", now=now)
     working.log_effort(

@@ -26,12 +26,14 @@ __all__ = [
     "note",
     "open_by_hand",
     "open_for",
+    "rename",
     "set_priority",
     "set_status",
     "start_timer",
     "stop_timer",
 ]
 
+TITLE_MAX_CHARS = 300
 EFFORT_MOST = timedelta(hours=12)  # a timer that ran longer was forgotten: its effort is cut to this
 
 
@@ -68,6 +70,24 @@ def assign(scope: Scope, ticket: str, *, person: str | None, now: datetime) -> T
         row.save()
         write_entry(row, "assigned", f"Assigned to {name}.", actor=scope.actor, now=now)
         journal("ticket.changed", row, actor=scope.actor, now=now, more={"assignee": person or ""})
+    return row
+
+
+def rename(scope: Scope, ticket: str, *, title: str, now: datetime) -> Ticket:
+    """Another title. It is found by it from now on, and by the one before, which its timeline keeps. Raises
+    Trouble for none, or too long a one."""
+    title = " ".join(title.split())
+    if not title:
+        raise Trouble("a ticket needs a title", "Write in one line what is wrong.")
+    if len(title) > TITLE_MAX_CHARS:
+        raise Trouble(f"a title has at most {TITLE_MAX_CHARS} characters", "Shorten it.")
+    with transaction.atomic():
+        row = _locked(scope, ticket)
+        was, row.title = row.title, title
+        _touch(row, now)
+        row.save()
+        write_entry(row, "status", f"Called “{title}”; before: “{was}”.", actor=scope.actor, now=now)
+        journal("ticket.changed", row, actor=scope.actor, now=now, more={"was_title": was})
     return row
 
 

@@ -166,6 +166,15 @@ def conversation(scope: Scope, ticket: Ticket, *, provider: str) -> list[Said]:
     ]  # fmt: skip
 
 
+def given_file(scope: Scope, contact: Contact | None, attachment: str) -> Attachment:
+    """A file of a conversation that they read; one that can do harm is none. Raises DoesNotExist."""
+    row = Attachment.objects.select_related("message").get(pk=attachment, held="")
+    public = Q(visibility=CLIENT) | Q(kind="opened", ticket__came_by__in=THEIRS)
+    entry = seen(Entry, scope).filter(public).get(pk=row.message.entry)
+    tickets_of(scope, contact).get(pk=entry.ticket_id)
+    return row
+
+
 def title_of(text: str) -> str:
     """The first line, cut at a word."""
     line = " ".join(text.strip().splitlines()[0].split())

@@ -44,6 +44,13 @@ class TicketChange(Schema):
     text: str = ""
     priority: int | None = Field(None, examples=[2])
     assignee: str | None = None
+    title: str | None = Field(None, examples=["The till is dark"])
+
+
+class MergeIn(Schema):
+    """The ticket that it is the same as."""
+
+    into: str
 
 
 class TicketOut(Schema):
@@ -196,6 +203,8 @@ def change_ticket(request: HttpRequest, ticket: str, body: TicketChange) -> Any:
     scope, now = seen_by(request), timezone.now()
     row = queries.get(scope, ticket)
     with transaction.atomic():
+        if body.title is not None:
+            row = actions.rename(scope, ticket, title=body.title, now=now)
         if body.priority is not None:
             row = actions.set_priority(scope, ticket, priority=body.priority, now=now)
         if body.assignee is not None:
@@ -203,6 +212,12 @@ def change_ticket(request: HttpRequest, ticket: str, body: TicketChange) -> Any:
         if body.status is not None:
             row = actions.set_status(scope, ticket, status=body.status, text=body.text, now=now)
     return row
+
+
+@router.post("/tickets/{ticket}/merge", auth=WRITE, response=TicketOut)
+def merge(request: HttpRequest, ticket: str, body: MergeIn) -> Any:
+    """The ticket is the same as another of its client: it is closed. Answers the other, with its effort."""
+    return working.merge(seen_by(request), ticket, into=body.into, now=timezone.now())
 
 
 @router.post("/tickets/{ticket}/notes", auth=WRITE, response={201: EntryOut})

@@ -153,6 +153,8 @@ def _simple(request: Asked, ticket: str, what: str) -> Any:
         case "reply":
             status = given.get("status", "")
             return lambda: working.reply(scope, ticket, text=given.get("text", ""), status=status, now=now)
+        case "rename":
+            return lambda: actions.rename(scope, ticket, title=given.get("title", ""), now=now)
         case "status":
             return lambda: actions.set_status(scope, ticket, status=given.get("status", ""), now=now)
         case "assign":

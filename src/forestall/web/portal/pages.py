@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 
 from forestall.estate import queries as estate
 from forestall.estate.models import Contact, Person
@@ -31,6 +32,8 @@ STATUS = {
     "resolved": "We think it is solved",
     "closed": "Closed",
 }
+SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+BYTES = "application/octet-stream"
 BACK = "It is not solved. Please look again."
 
 
@@ -85,6 +88,25 @@ def ticket_page(request: Asked, ticket: str) -> HttpResponse:
         "mine": contact is not None and row.reporter_id == contact.pk,
     }  # fmt: skip
     return render(request, "portal/ticket.html", context)
+
+
+@needs("portal:read")
+def given_file(request: Asked, attachment: str) -> HttpResponse:
+    """A file of a conversation: a picture is shown, anything else is a download; neither can run."""
+    contact = contact_asking(request)
+    row = seen_or_404(lambda: reporting.given_file(request.scope, contact, attachment))
+    try:
+        data = Blobs(settings.DATA.mail / "blobs").read(row.digest)
+    except FileNotFoundError:
+        raise Http404 from None
+    answer = HttpResponse(data, content_type=row.kind if row.kind in SHOWN else BYTES)
+    answer["Content-Disposition"] = (
+        content_disposition_header(row.kind not in SHOWN, row.name) or "attachment"
+    )
+    answer["X-Content-Type-Options"] = "nosniff"
+    answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    answer["Cache-Control"] = "private, no-store"
+    return answer
 
 
 @needs("portal:read")

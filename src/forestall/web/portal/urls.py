@@ -11,6 +11,7 @@ urlpatterns = [
     path("tickets/", pages.tickets, name="portal-tickets"),
     path("tickets/<str:ticket>/", pages.ticket_page, name="portal-ticket"),
     path("tickets/<str:ticket>/join", pages.join, name="portal-join"),
+    path("files/<str:attachment>", pages.given_file, name="portal-file"),
     path("sign-in/", sign_in.sign_in, name="portal-sign-in"),
     path("sign-in/<str:secret>/", sign_in.sign_in_link, name="portal-sign-in-link"),
     path("sign-in-end", sign_in.sign_out, name="portal-sign-out"),
