@@ -200,17 +200,22 @@ def snmpd(folder: Path, more: str = "") -> Iterator[int]:
 
 
 @contextmanager
-def snmpsim(recordings: Path) -> Iterator[int]:
-    """The port of a real snmpsim that plays these recordings by v2c: a community is a file's name."""
+def snmpsim(recordings: Path, *, by_v3: str = "") -> Iterator[int]:
+    """The port of a real snmpsim that plays these recordings by v2c: a community is a file's name; and one of
+    them, `by_v3`, to the v3 user `sha256` as snmpd has it, in the context without a name."""
     port = free_port()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, cache = folder / "data", folder / "cache"
         shutil.copytree(recordings, data)
         cache.mkdir()
+        if by_v3:
+            shutil.copy(recordings / f"{by_v3}.snmprec", data / ".snmprec")
         command = [
             str(Path(sys.executable).with_name("snmpsim-command-responder")), f"--data-dir={data}",
             f"--cache-dir={cache}", f"--agent-udpv4-endpoint=127.0.0.1:{port}", "--logging-method=null",
+            "--v3-user=sha256", "--v3-auth-key=auth-pass-1", "--v3-auth-proto=SHA256",
+            "--v3-priv-key=priv-pass-1", "--v3-priv-proto=AES",
             *(["--process-user=root", "--process-group=root"] if os.geteuid() == 0 else []),
         ]  # fmt: skip
         community = min(one.stem for one in recordings.glob("*.snmprec"))

@@ -108,7 +108,7 @@ RECORDINGS = Path(__file__).parents[1] / "recordings" / "snmp"
 
 @pytest.fixture(scope="module")
 def simulated() -> Iterator[int]:
-    with snmpsim(RECORDINGS) as found:
+    with snmpsim(RECORDINGS, by_v3="router") as found:
         yield found
 
 
@@ -118,6 +118,13 @@ async def test_what_snmpsim_plays_is_what_net_snmp_walks(simulated: int, name: s
     before, theirs, after = await walk(way), net_snmp(simulated, ["-v2c", "-c", name]), await walk(way)
     assert not differences(before, theirs, after, least=10)
     assert len(before) == len(theirs)
+
+
+async def test_what_snmpsim_plays_by_v3_is_what_net_snmp_walks(simulated: int) -> None:
+    way, options = Way("127.0.0.1", simulated, 3, V3), ["-v3", "-u", "sha256", "-a", "SHA-256", *SECURE]
+    before, theirs, after = await walk(way), net_snmp(simulated, options), await walk(way)
+    assert not differences(before, theirs, after, least=10)
+    assert len(before) == len(theirs) == len((RECORDINGS / "router.snmprec").read_text().splitlines())
 
 
 def differences(

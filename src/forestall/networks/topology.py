@@ -67,8 +67,8 @@ class Topology:
 
 @dataclass(slots=True)
 class _Wire:
-    """Between two devices, `ends`: device → its port; `told_by`: which of them said so; `parts`: device → the
-    ports that are one there; `blocked_at`: where spanning tree blocks it, in words."""
+    """Between two devices, `ends`: device → its port; `told_by`: which of them said so; `parts`: bundles, in
+    words → their ports; `blocked_at`: where spanning tree blocks it, in words."""
 
     protocol: str
     ends: dict[str, str]
@@ -80,9 +80,7 @@ class _Wire:
     @property
     def said(self) -> str:
         """The reason, with what is bundled and blocked."""
-        more = [
-            f"{self.ends[key]} is {' and '.join(sorted(ports))}" for key, ports in sorted(self.parts.items())
-        ]
+        more = [f"{bundle} is {' and '.join(sorted(ports))}" for bundle, ports in sorted(self.parts.items())]
         more += [f"spanning tree blocks it: {', '.join(sorted(self.blocked_at))}"] if self.blocked_at else []
         return "; ".join([self.reason, *more])
 
@@ -166,7 +164,8 @@ def _told_wires(
             elif one.protocol == protocol and asker not in one.told_by:
                 one.ends[asker] = port  # its own word for its own port
                 one.told_by.add(asker)
-            parts = one.parts.setdefault(asker, set()) if link.bundle else set()
+            label = f"{known[asker].name}'s {port}"
+            parts = one.parts.setdefault(label, set()) if link.bundle else set()
             if len(parts) < PARTS_MAX:
                 parts.add(link.port)
             if link.blocked and len(one.blocked_at) < PARALLEL_MAX:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from forestall.estate.models import Asset, Client, Site
 from forestall.journal.actions import append
 from forestall.kernel.observations import Observations
+from forestall.processes.demo_networks import put_network
 from forestall.processes.world import DEMONSTRATED, HOUR_MS, Business, World, make_businesses, plan_faults
 
 CLIENTS = 5
@@ -29,8 +30,9 @@ def ensure_demo() -> None:
         return
     now = timezone.now()
     with transaction.atomic():
-        for business in businesses:
+        for number, business in enumerate(businesses):
             put_into_estate(business, demo=True)
+            put_network(business.client, number, now=now)
             append("estate.client_created", client=business.client, subject=business.client, actor=ACTOR,
                    body={"name": business.name, "demo": True}, at=now)  # fmt: skip
 

@@ -94,7 +94,7 @@ def test_bundled_ports_are_one_wire_and_nothing_hangs_behind_it(far, turned):
     found = find_topology(SITE, words[::-1] if turned else words)
     wires = [edge for edge in (*found.tree, *found.further) if {edge.lower, edge.upper} == {"d02", "d03"}]
     assert len(wires) == 2 and len(found.further) == 1
-    [bundle] = [edge for edge in wires if "Po1 is g1 and g2" in edge.reason]
+    [bundle] = [edge for edge in wires if "core's Po1 is g1 and g2" in edge.reason]
     assert "Po1" in (bundle.upper_port, bundle.lower_port)
     assert found.parents["d05"].upper == found.parents["d06"].upper == "d03"
 
