@@ -142,3 +142,21 @@ def billed(ids: dict[str, str]) -> None:
     }
     if found := Invoice.objects.filter(agreement=row).first():
         ids["invoice"] = found.pk
+
+
+def reckoned(ids: dict[str, str], now: datetime) -> None:
+    """What an hour and a tool cost, and that client's months reckoned; costs are of all clients."""
+    from forestall.agreements.calendar import month_of
+    from forestall.economics.actions import add_price, add_rate, add_tool, reckon
+    from forestall.economics.models import CostRate
+
+    first = date(2026, 1, 1)
+    if not CostRate.objects.exists():
+        add_rate(EVERYTHING, person="", cost_class="", from_on=first, per_hour_minor=4_800, currency="EUR",
+                 now=now)  # fmt: skip
+        add_price(EVERYTHING, from_on=first, per_hour_minor=11_500, currency="EUR", now=now)
+        add_tool(EVERYTHING, name="Endpoint protection", basis="device", kinds=(), from_on=first,
+                 per_month_minor=450, currency="EUR", now=now)  # fmt: skip
+    this = month_of(now.date())
+    reckon(EVERYTHING, [this.moved(-step) for step in range(4)], now=now)
+    ids["reckoned_month"] = str(this.before)

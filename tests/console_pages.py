@@ -7,7 +7,7 @@ from django.urls import URLPattern
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 # Not pages: a stream without an end, points of a chart, a file, suggestions for a field. What only takes POST
 # is told by its answer.
-BILLING_PARTS = ("invoice-paper", "books-export")
+BILLING_PARTS = ("invoice-paper", "books-export", "economics-csv", "owner-month-pdf")
 BACKUP_PARTS = (
     "backup-series",
     "backup-progress",

@@ -41,7 +41,7 @@ class Seeded:
 
 def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     """Rows for every page. `foreign` are things of a client that a narrow reader does not see."""
-    from billing_seed import billed
+    from billing_seed import billed, reckoned
     from desk_seed import desk_set_up
     from estate_factories import EVERYTHING
     from forestall.alerts.actions import open_window
@@ -110,6 +110,7 @@ def fill(now: datetime, *, clients: int = 5, nights: int = 5) -> Seeded:
     for ids in (found.ids, found.foreign):
         if ids:
             billed(ids)
+            reckoned(ids, now)
             _discover(ids, now)
             _back_up(ids, now, nights=nights)
             _break(ids, now)

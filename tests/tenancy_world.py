@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing_seed import billed
+from billing_seed import billed, reckoned
 from desk_seed import desk_set_up
 from estate_factories import EVERYTHING, make_asset, make_client, make_person, make_site
 from forestall.alerts.actions import open_window
@@ -125,6 +125,7 @@ def make_world(now: datetime) -> World:
     held = hold(EVERYTHING, client=other.pk, reason="Case 12.", now=now)
     bills: dict[str, str] = {"client": other.pk}
     billed(bills)
+    reckoned(bills, now)
     mailed(bills, now)
     desk_set_up(bills, now)
     return World(

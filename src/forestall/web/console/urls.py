@@ -13,6 +13,7 @@ from forestall.web.console import (
     credentials,
     desk,
     desk_urls,
+    economics_urls,
     heartbeats,
     installation,
     intake,
@@ -30,6 +31,7 @@ from forestall.web.live import events
 
 urlpatterns = [
     *billing_urls.urlpatterns,
+    *economics_urls.urlpatterns,
     *mail_urls.urlpatterns,
     *desk_urls.urlpatterns,
     path("", overview.overview, name="overview"),
