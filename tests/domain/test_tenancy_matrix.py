@@ -31,6 +31,7 @@ PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 # Addresses that name nothing of a client.
 NOT_OURS = {
     "/api/v1/queues": "the provider's queues, for all clients",
+    "/agent/v1/report": "signed by a collector, for its own client: tests/contract/test_agent_reports.py",
     "/accounts/": "allauth: about the person who is signed in alone",
     "/portal/sign-in": "asking for a link and using it: nothing of a client is shown",
     "/set-up/": "the one-time link: before there is any client",
