@@ -14,8 +14,9 @@ from forestall.kernel.clock import to_ms
 from forestall.kernel.errors import Trouble
 from forestall.kernel.observations import Snapshot
 from forestall.problems import actions, queries
-from forestall.problems.models import Occurrence, Problem, Suspects
-from forestall.problems.rounds import go_round
+from forestall.problems.expecting import expect_and_score
+from forestall.problems.models import Expectation, Occurrence, Problem, Suspects
+from forestall.problems.rounds import go_round, template_of
 from forestall.processes.road import Road
 from forestall.tickets import actions as tickets
 from forestall.tickets.models import Effort, Ticket
@@ -239,3 +240,47 @@ def test_a_fix_needs_to_be_something():
         actions.fix_problem(EVERYTHING, the_problem().pk, now=at)
     with pytest.raises(Trouble, match="lies ahead"):
         actions.fix_problem(EVERYTHING, the_problem().pk, what="x", done_at=at + DAY, now=at)
+
+
+def silent(asset, began, ended):
+    from forestall.findings.models import Finding
+
+    return Finding.objects.create(
+        client=asset.client, asset=asset, rule="asset-silent", pack="probes", pack_version="1",
+        state="silent", worst="silent", concern=2, began_at=began, opened_at=began, changed_at=began,
+        ended_at=ended, reason="nothing was heard", tells=False,
+    )  # fmt: skip
+
+
+def test_a_watch_lasts_longer_when_the_asset_was_not_observed():
+    nights = Nights()
+    nights.bad_night(0)
+    at = nights.bad_night(3)
+    fix = actions.fix_problem(EVERYTHING, the_problem().pk, what="mended the job", now=at + HOUR)
+    first = fix.watch_until
+    silent(nights.asset, at + DAY, at + 3 * DAY)
+    nights.road.tick(now=first + HOUR)
+    fix.refresh_from_db()
+    assert (fix.state, fix.watch_until, fix.unseen_s) == ("on_watch", first + 2 * DAY, 2 * 86_400)
+    nights.road.tick(now=first + 2 * DAY + HOUR)
+    assert the_problem().status == "proven"
+    assert JournalEntry.objects.filter(kind="problem.watched_longer").count() == 1
+
+
+def test_what_was_expected_is_held_against_what_came():
+    nights = Nights()
+    nights.bad_night(0)
+    at = nights.bad_night(3)
+    assert expect_and_score(now=at + HOUR) == (1, 0)
+    assert expect_and_score(now=at + 2 * HOUR) == (0, 0)
+    nights.bad_night(10)
+    assert expect_and_score(now=at + 31 * DAY)[1] == 1
+    row = Expectation.objects.order_by("at").first()
+    assert (row.times, row.effort_s) == (2, 1800)
+    assert (row.came_times, row.came_effort_s, row.fixed) == (1, 900, False)
+    assert [one.pk for one in queries.scored(EVERYTHING)] == [row.pk]
+
+
+def test_of_a_rule_on_logs_the_template_of_its_lines_is_a_trait():
+    one, two = ["disk sda: I/O error at sector 4711"], ["disk sda: I/O error at sector 99"]
+    assert template_of(one) == template_of(two) != template_of(["Out of memory: killed process 7 (java)"])

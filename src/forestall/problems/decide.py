@@ -75,3 +75,32 @@ def decide_occurrence(
     if status == "dismissed" or not episode:
         return Verdict("count", "it is known")
     return Verdict("count", "one more time")
+
+
+def unseen_within(
+    spans: Sequence[tuple[datetime, datetime | None]], *, since: datetime, until: datetime
+) -> timedelta:
+    """How much of a time lies in any of `spans` (from, to; None: still)."""
+    inside = sorted((max(begin, since), min(end or until, until)) for begin, end in spans)
+    total, reached = timedelta(), since
+    for begin, end in inside:
+        if end > max(begin, reached):
+            total += end - max(begin, reached)
+            reached = end
+    return total
+
+
+def decide_end(
+    *,
+    done_at: datetime,
+    watch_until: datetime,
+    unseen: timedelta,
+    spans: Sequence[tuple[datetime, datetime | None]],
+    now: datetime,
+) -> timedelta:
+    """By how much a watch is made longer that would be over now: the time in which the asset was not observed
+    (`spans`), as far as it is not in `unseen` yet. Zero: the fix is proven. A watch never lasts longer than
+    twice WATCH_MOST; what was not observed by then is not asked any more."""
+    silent = unseen_within(spans, since=done_at, until=min(now, watch_until))
+    latest = done_at + 2 * WATCH_MOST
+    return max(timedelta(), min(silent - unseen, latest - watch_until))

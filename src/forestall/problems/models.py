@@ -101,13 +101,16 @@ class Hypothesis(Identified):
 
 
 class Suspects(Identified):
-    """The suspects of one onset as they were ranked: a list of {id, kind, asset, title, share, evidence}."""
+    """The suspects of one onset as they were ranked: a list of {id, kind, asset, title, share, evidence}.
+    `found`: what log lines and series told of the time around it (problems.looking), when `looked_at`."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+")
     problem = models.ForeignKey(Problem, on_delete=models.CASCADE, related_name="suspects")
     onset_at = models.DateTimeField()
     ranked_at = models.DateTimeField()
     ranked = models.JSONField(default=list)
+    found = models.JSONField(default=dict)
+    looked_at = models.DateTimeField(null=True)
 
     objects = Tenanted.as_manager()
 
@@ -116,7 +119,8 @@ class Suspects(Identified):
 
 
 class Fix(Identified):
-    """What was done about a problem, and the watch on it. `because`: how long the watch is, and why."""
+    """What was done about a problem, and the watch on it. `because`: how long the watch is, and why;
+    `unseen_s`: by how much it was made longer, because the asset was not observed so long."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+")
     problem = models.ForeignKey(Problem, on_delete=models.CASCADE, related_name="fixes")
@@ -126,6 +130,7 @@ class Fix(Identified):
     done_at = models.DateTimeField()
     watch_until = models.DateTimeField()
     because = models.CharField(max_length=500)
+    unseen_s = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=16, choices=[(one, one) for one in FIX_STATES])
     proven_at = models.DateTimeField(null=True)
     came_back_at = models.DateTimeField(null=True)
@@ -151,3 +156,27 @@ class Article(Identified):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["client", "key", "version"], name="article_version")]
+
+
+class Expectation(Identified):
+    """What a problem was expected to cost from `at` to `until`, and what it did (null: not yet known).
+    `fixed`: a fix was made before half of that time was over."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+")
+    problem = models.ForeignKey(Problem, on_delete=models.CASCADE, related_name="expectations")
+    at = models.DateTimeField()
+    until = models.DateTimeField()
+    times = models.FloatField()
+    effort_s = models.PositiveIntegerField()
+    came_times = models.PositiveIntegerField(null=True)
+    came_effort_s = models.PositiveIntegerField(null=True)
+    fixed = models.BooleanField(null=True)
+
+    objects = Tenanted.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["problem", "at"], name="expectation_once")]
+        indexes = [
+            models.Index(fields=["until"], condition=Q(came_times=None), name="expectation_due"),
+            models.Index(fields=["problem", "-at"], name="expectation_problem"),
+        ]

@@ -12,7 +12,7 @@ from forestall.findings.gate import seen
 from forestall.kernel.cursors import Page, cut, read_cursor
 from forestall.kernel.words import say_duration
 from forestall.problems.decide import Watch, decide_watch
-from forestall.problems.models import Article, Fix, Hypothesis, Occurrence, Problem, Suspects
+from forestall.problems.models import Article, Expectation, Fix, Hypothesis, Occurrence, Problem, Suspects
 from forestall.tickets.models import Effort, Entry, Ticket
 
 PAGE_MOST = 200
@@ -243,3 +243,9 @@ def onsets_of(scope: Scope, problem: Problem, *, since: datetime) -> list[dateti
     """When a problem's episodes began, oldest first."""
     rows = seen(Occurrence, scope).filter(problem=problem, episode=True, at__gte=since)
     return list(rows.order_by("at").values_list("at", flat=True)[:PAGE_MOST])
+
+
+def scored(scope: Scope, *, most: int = SHOWN_MOST) -> list[Expectation]:
+    """What problems were expected to cost in a time that is over, with what they did, the newest first."""
+    rows = seen(Expectation, scope).exclude(came_times=None).select_related("problem", "client")
+    return list(rows.order_by("-until", "pk")[:most])

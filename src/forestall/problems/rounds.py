@@ -4,6 +4,7 @@ Called by the road after alerts and tickets. It reads rows behind its cursor alo
 for what another process committed late), so its cost is that of what is new. Safe to repeat.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -17,7 +18,8 @@ from forestall.journal.actions import append
 from forestall.judge.recurrence import Families, Fingerprint, Traits, Verdict, fingerprint
 from forestall.judge.values import State
 from forestall.kernel.ids import RANDOM_BITS, from_number, to_number
-from forestall.problems.decide import PROPOSE_WITHIN, decide_occurrence, is_episode
+from forestall.kernel.templates import Templates
+from forestall.problems.decide import PROPOSE_WITHIN, decide_end, decide_occurrence, is_episode
 from forestall.problems.models import Fix, Occurrence, Problem, Round, Same
 from forestall.problems.suspecting import suspect
 from forestall.tickets.models import Entry, Ticket
@@ -28,6 +30,9 @@ MOST = 500  # rows of a round; the next one goes on
 TIMES_MOST = 200
 RANK_WITHIN = timedelta(hours=24)  # of an onset, in which changes that are seen late count
 VERDICTS_MOST = 10_000
+LINES_MOST = 5
+# Templates that learned nothing: what they say of a line is the same in every process and at every time.
+RULES_ALONE = Templates()
 
 
 def go_round(*, now: datetime, also: Sequence[Finding] = ()) -> list[str]:
@@ -77,7 +82,7 @@ def end_watches(*, now: datetime) -> list[str]:
     for fix in every(Fix).filter(state="on_watch", watch_until__lte=now).order_by("watch_until")[:MOST]:
         with transaction.atomic():
             row = every(Fix).select_for_update().get(pk=fix.pk)
-            if row.state != "on_watch":
+            if row.state != "on_watch" or _watch_longer(row, now):
                 continue
             row.state, row.proven_at = "proven", now
             row.save(update_fields=["state", "proven_at"])
@@ -87,6 +92,32 @@ def end_watches(*, now: datetime) -> list[str]:
             journal("problem.proven", problem, actor=ACTOR, now=now, more={"fix": row.pk})
             proven.append(problem.pk)
     return proven
+
+
+def _watch_longer(fix: Fix, now: datetime) -> bool:
+    """Whether the watch goes on, because the asset was silent for a part of it."""
+    spans = (
+        every(Finding)
+        .filter(asset=fix.problem.asset_id, worst=State.SILENT.value, began_at__lt=fix.watch_until)
+        .filter(Q(ended_at=None) | Q(ended_at__gt=fix.done_at))
+        .order_by("began_at")
+        .values_list("began_at", "ended_at")[:MOST]
+    )
+    more = decide_end(
+        done_at=fix.done_at,
+        watch_until=fix.watch_until,
+        unseen=timedelta(seconds=fix.unseen_s),
+        spans=list(spans),
+        now=now,
+    )
+    if more < timedelta(seconds=1):
+        return False
+    fix.watch_until += more
+    fix.unseen_s += int(more.total_seconds())
+    fix.save(update_fields=["watch_until", "unseen_s"])
+    said = {"fix": fix.pk, "unseen_s": fix.unseen_s, "watch_until": fix.watch_until.isoformat()}
+    journal("problem.watched_longer", fix.problem, actor=ACTOR, now=now, more=said)
+    return True
 
 
 def families_of(client: str) -> Families:
@@ -135,6 +166,7 @@ def journal(kind: str, problem: Problem, *, actor: str, now: datetime, more: dic
 
 def _take_finding(finding: Finding, now: datetime) -> list[str]:
     changes = (finding.item,) if finding.pack in {"configuration", "device-configuration"} else ()
+    lines = finding.answer.splitlines() if "lines" in finding.numbers else []  # of a rule on log lines
     prints = fingerprint(
         Traits(
             client=finding.client_id,
@@ -143,6 +175,7 @@ def _take_finding(finding: Finding, now: datetime) -> list[str]:
             rule=finding.rule,
             item=finding.item,
             changes=changes,
+            templates=template_of(lines),
         )
     )
     if finding.worst == State.DRIFTING.value:
@@ -151,6 +184,12 @@ def _take_finding(finding: Finding, now: datetime) -> list[str]:
         prints, client=finding.client_id, asset=finding.asset_id, at=finding.began_at, of=finding
     )
     return place(made, now=now) if made else []
+
+
+def template_of(lines: Sequence[str]) -> tuple[int, ...]:
+    """The template that most of a finding's lines have: which of the others came with it is chance."""
+    counts = Counter(RULES_ALONE.of_line(line).fingerprint for line in lines[:LINES_MOST])
+    return tuple(sorted(counts, key=lambda one: (-counts[one], one))[:1])
 
 
 def _take_ticket(ticket: Ticket, now: datetime) -> list[str]:

@@ -1,6 +1,8 @@
 """Gathers what is known around an onset, ranks the suspects and keeps the list as it was then."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 
 from forestall.configs.models import Change
 from forestall.estate.models import Asset
@@ -12,6 +14,7 @@ from forestall.judge.suspects import (
     Deviation,
     Saturation,
     Scene,
+    Shift,
     count_rates,
     rank_suspects,
 )
@@ -32,7 +35,8 @@ def suspect(problem: Problem, occurrence: Occurrence, *, now: datetime) -> Suspe
     if occurrence.asset_id is None:
         return None
     onset = occurrence.at
-    ranked = rank_suspects(_scene(problem, occurrence), most=SUSPECTS_MOST)
+    before = every(Suspects).filter(problem=problem, onset_at=onset).values_list("found", flat=True).first()
+    ranked = rank_suspects(_scene(problem, occurrence, before or {}), most=SUSPECTS_MOST)
     rows = [
         {
             "id": one.id,
@@ -52,7 +56,14 @@ def suspect(problem: Problem, occurrence: Occurrence, *, now: datetime) -> Suspe
     return made
 
 
-def _scene(problem: Problem, occurrence: Occurrence) -> Scene:
+def keep_found(row: Suspects, *, shifts: list[Shift], deviations: list[Deviation], now: datetime) -> None:
+    """What log lines and series told of the time around an onset; the ranking takes it from now on."""
+    row.found = {"shifts": [asdict(one) for one in shifts], "deviations": [asdict(one) for one in deviations]}
+    row.looked_at = now
+    row.save(update_fields=["found", "looked_at"])
+
+
+def _scene(problem: Problem, occurrence: Occurrence, found: dict[str, list[dict[str, Any]]]) -> Scene:
     onset = occurrence.at
     assets = list(
         every(Asset)
@@ -90,7 +101,8 @@ def _scene(problem: Problem, occurrence: Occurrence) -> Scene:
         days=HISTORY.days,
         onsets=len(onsets),
         candidates=changes,
-        deviations=deviations,
+        deviations=[*deviations, *(Deviation(**one) for one in found.get("deviations", ()))],
+        shifts=[Shift(**one) for one in found.get("shifts", ())],
         saturations=full,
     )
 

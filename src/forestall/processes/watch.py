@@ -66,6 +66,7 @@ class Watch:
         from forestall.processes.probing import Probing
         from forestall.processes.road import Road
         from forestall.processes.storing import Storing
+        from forestall.processes.suspecting import Suspecting
         from forestall.telemetry.client import Store
 
         self.found = found
@@ -114,6 +115,7 @@ class Watch:
             cover=Covering(masker).cover,
         )
         self.mailing = Mailing(found, self.clock, self.stop)
+        self.suspecting = Suspecting(self.store, self.clock, self.stop)
         self.listeners = Listeners(found, self.queue, self.clock, reject=self.pump.tell)
         self.numbers: dict[str, Any] = {}
         self.heart = Heart("watch", found.data.run, numbers=lambda: dict(self.numbers), alive=self._turns)
@@ -125,7 +127,7 @@ class Watch:
         keeping = (self._backup_loop, self._deletion_loop, self.mailing.run, self.mailing.fetch)
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__)
-            for loop in (self._desk_loop, self._own_loop, self._demo_loop, *keeping)
+            for loop in (self._desk_loop, self._own_loop, self._demo_loop, self.suspecting.run, *keeping)
         ]
         self.pump.start()
         for thread in threads:

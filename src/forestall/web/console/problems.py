@@ -118,6 +118,7 @@ def prevention(request: Asked) -> HttpResponse:
     context = {
         "nav": "prevention",
         "work": queries.preventive_work(request.scope, now=now, most=SHOWN),
+        "scored": queries.scored(request.scope, most=SHOWN),
         "prevented": findings.prevented(request.scope, since=now - MONTH, until=now, most=SHOWN),
     }
     return render(request, "console/prevention.html", context)
