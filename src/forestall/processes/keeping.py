@@ -1,6 +1,9 @@
-"""Retention: each client's own terms and holds, applied to the telemetry, and to what is kept of backups."""
+"""Retention: each client's own terms and holds, applied to the telemetry, and to what is kept of backups;
+and the months of economics, reckoned anew at the same times."""
 
+from forestall.agreements.calendar import month_of
 from forestall.backups.retention import keep_backups
+from forestall.economics.actions import reckon
 from forestall.estate.queries import list_clients
 from forestall.estate.tenancy import system_scope
 from forestall.keeping.queries import list_holds
@@ -35,5 +38,7 @@ def keep(store: Store, limits: Limits, *, now_ms: int) -> dict[str, int]:
     ]
     gone = retention.apply(store, own, default=default, now_ms=now_ms, holds=holds)
     held = {row.client_id for row in list_holds(scope, now=from_ms(now_ms), limit=ALL)}
+    month = month_of(from_ms(now_ms).date())
+    reckon(scope, [month.before, month], now=from_ms(now_ms))
     backups = keep_backups(now=from_ms(now_ms), held=held)
     return gone | {f"backup {what}": count for what, count in backups.items()}

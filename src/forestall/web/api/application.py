@@ -14,6 +14,7 @@ from forestall.web.api import (
     configurations,
     credentials,
     desk,
+    economics,
     estate,
     findings,
     heartbeats,
@@ -65,6 +66,7 @@ for router in (
     backups.router,
     problem_routes.router,
     billing.router,
+    economics.router,
 ):
     api.add_router("", router)
 
