@@ -1,7 +1,7 @@
 """How long the pages of economics take, and what reckoning a year costs.
 
-Each figure is a median of CPU ms in one process, with SQLite in a file, of what a page reads. Reckoning is CPU s
-of one round over every client and month.
+Each figure is a median of CPU ms in one process, with SQLite in a file, of what a page reads. Reckoning is
+CPU s of one round over every client and month.
 Run: python benchmarks/economics.py [--clients 1000] [--months 12]
 """
 
