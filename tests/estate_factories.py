@@ -46,10 +46,9 @@ def make_person(
     number = next(_numbers)
     person = Person(
         email=email or f"person{number}@provider.example",
-        name=f"Person {number}",
         role=role,
         all_clients=not clients,
-        **fields,
+        **{"name": f"Person {number}"} | fields,
     )
     person.set_unusable_password()
     person.save()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
+
 from billing_seed import billed, reckoned
 from desk_seed import desk_set_up
 from estate_factories import EVERYTHING, make_asset, make_client, make_person, make_site
@@ -29,9 +31,12 @@ from forestall.keeping.actions import hold
 from forestall.kernel.backups import ProofReport, RunReport
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
+from forestall.mail.blobs import Blobs
+from forestall.mail.models import Attachment
 from forestall.networks.models import Sighting
 from forestall.problems.actions import add_hypothesis, open_problem
 from forestall.tickets.models import ChecklistItem, Ticket
+from forestall.tickets.reporting import Told, report
 from mail_seed import mailed
 from road_factories import Road, transition
 
@@ -128,6 +133,13 @@ def make_world(now: datetime) -> World:
     reckoned(bills, now)
     mailed(bills, now)
     desk_set_up(bills, now)
+    bills["ticket"] = Ticket.objects.get(client=other).pk
+    told = Told(
+        text="It is dark.", how_bad="hindered", asset=None, files=[("note.txt", "text/plain", b"dark")]
+    )
+    twin = report(EVERYTHING, contact, told, blobs=Blobs(settings.DATA.mail / "blobs"), now=now)
+    bills["into"] = twin.pk
+    bills["given_file"] = Attachment.objects.get(name="note.txt", message__client=other).pk
     return World(
         mine,
         bills
@@ -162,7 +174,7 @@ def make_world(now: datetime) -> World:
             "sighting": sighting.pk,
             "problem": problem.pk,
             "hypothesis": hypothesis.pk,
-            "ticket": Ticket.objects.get(client=other).pk,
+            "ticket": bills["ticket"],
             "checklist_item": item.pk,
             "plan": plan.pk,
             "run": str(BackupRun.objects.get(plan=plan).pk),

@@ -267,6 +267,8 @@ def compare(world: World, ask: Ask, *, must: bool) -> list[str]:
             transaction.set_rollback(True)
         if first != second:
             wrong.append(f"{route}: {difference(first, second)}")
+        if first[0] >= 500:
+            wrong.append(f"{route}: falls over, {first[-1]!r:.200}")
         allowed = {404} if must and route.address.startswith(API) else {404, 403, 405}
         if route.names_something and first[0] not in allowed:
             wrong.append(f"{route}: answers {first[0]}, {first[-1]!r:.200}")

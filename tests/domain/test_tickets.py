@@ -160,7 +160,7 @@ def test_the_page_shows_reason_evidence_and_the_changes_before_it():
 
 
 def test_lists_are_paged_and_filtered():
-    client, person = make_client(), make_person()
+    client, person = make_client(), make_person(name="Vera")
     tickets = [
         actions.open_by_hand(
             EVERYTHING, client=client.pk, title=f"Job {chr(97 + n)}", priority=1 + n % 4, now=START

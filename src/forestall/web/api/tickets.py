@@ -47,7 +47,7 @@ class TicketChange(Schema):
     title: str | None = Field(None, examples=["The till is dark"])
 
 
-class MergeIn(Schema):
+class TicketMergeIn(Schema):
     """The ticket that it is the same as."""
 
     into: str
@@ -215,7 +215,7 @@ def change_ticket(request: HttpRequest, ticket: str, body: TicketChange) -> Any:
 
 
 @router.post("/tickets/{ticket}/merge", auth=WRITE, response=TicketOut)
-def merge(request: HttpRequest, ticket: str, body: MergeIn) -> Any:
+def merge(request: HttpRequest, ticket: str, body: TicketMergeIn) -> Any:
     """The ticket is the same as another of its client: it is closed. Answers the other, with its effort."""
     return working.merge(seen_by(request), ticket, into=body.into, now=timezone.now())
 

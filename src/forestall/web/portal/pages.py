@@ -91,10 +91,10 @@ def ticket_page(request: Asked, ticket: str) -> HttpResponse:
 
 
 @needs("portal:read")
-def given_file(request: Asked, attachment: str) -> HttpResponse:
+def give_file(request: Asked, given_file: str) -> HttpResponse:
     """A file of a conversation: a picture is shown, anything else is a download; neither can run."""
     contact = contact_asking(request)
-    row = seen_or_404(lambda: reporting.given_file(request.scope, contact, attachment))
+    row = seen_or_404(lambda: reporting.given_file(request.scope, contact, given_file))
     try:
         data = Blobs(settings.DATA.mail / "blobs").read(row.digest)
     except FileNotFoundError:
