@@ -64,7 +64,8 @@ def form_context(scope: Scope, given: Mapping[str, Any], wrong: Mapping[str, str
     """What the form of terms shows."""
     tables = agreements.list_tax_tables(scope)
     return {
-        "nav": "billing", "given": given, "wrong": wrong, "wrongs": list(wrong.values()), "titles": BASIS_TITLES,
+        "nav": "billing", "given": given, "wrong": wrong, "wrongs": list(wrong.values()),
+        "titles": BASIS_TITLES,
         "rows": [
             {name: (f"{name}_{row}", given.get(f"{name}_{row}", ""), wrong.get(f"{name}_{row}", ""))
              for name in FIELDS}
