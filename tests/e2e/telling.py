@@ -79,30 +79,32 @@ def what_became(up: Installation, assets: list[str], rules: list[str]) -> Became
     said = up.desk.ask(
         f"""
         import json
+        from django.db import transaction
         from forestall.alerts.models import Alert, Delivery, Evidence
         from forestall.findings.models import Finding
         from forestall.journal.models import Entry
         from forestall.tickets.models import Ticket
-        findings = Finding.objects.filter(asset__name__in={assets!r}, rule__in={rules!r}, tells=True)
-        alerts = list(Alert.objects.filter(findings__in=findings).distinct().exclude(state="folded"))
-        keys = [alert.pk for alert in alerts]
-        sent = [seq for seq, body in Entry.objects.filter(kind="delivery.sent").values_list("seq", "body")
-                if json.loads(bytes(body))["body"]["alert"] in keys]
-        deliveries = Delivery.objects.filter(alert__in=alerts, state="sent").order_by("made_at", "pk")
-        opening = deliveries.filter(step="opened").first()
-        named = opening.message["evidence"] if opening else []
-        sealed = Evidence.objects.filter(finding__in=findings)
-        return {{
-            "findings": [[f.rule, f.item, f.ended_at is not None, f.reason, f.recovery]
-                         for f in findings.order_by("opened_at", "pk")],
-            "alerts": [[alert.pk, alert.state, alert.occurrence, alert.title] for alert in alerts],
-            "tickets": list(Ticket.objects.filter(links__alert__in=alerts).distinct()
-                            .values_list("status", flat=True)),
-            "steps": sorted(deliveries.values_list("step", flat=True)),
-            "sealed": list(Evidence.objects.filter(pk__in=named).values_list("journal_seq", flat=True)),
-            "without_evidence": findings.exclude(pk__in=sealed.values("finding")).count(),
-            "first_sent": min(sent, default=0),
-        }}
+        with transaction.atomic():  # one moment: nothing is sent between two of the questions
+            findings = Finding.objects.filter(asset__name__in={assets!r}, rule__in={rules!r}, tells=True)
+            alerts = list(Alert.objects.filter(findings__in=findings).distinct().exclude(state="folded"))
+            keys = [alert.pk for alert in alerts]
+            sent = [seq for seq, body in Entry.objects.filter(kind="delivery.sent").values_list("seq", "body")
+                    if json.loads(bytes(body))["body"]["alert"] in keys]
+            deliveries = Delivery.objects.filter(alert__in=alerts, state="sent").order_by("made_at", "pk")
+            opening = deliveries.filter(step="opened").first()
+            named = opening.message["evidence"] if opening else []
+            sealed = Evidence.objects.filter(finding__in=findings)
+            return {{
+                "findings": [[f.rule, f.item, f.ended_at is not None, f.reason, f.recovery]
+                             for f in findings.order_by("opened_at", "pk")],
+                "alerts": [[alert.pk, alert.state, alert.occurrence, alert.title] for alert in alerts],
+                "tickets": list(Ticket.objects.filter(links__alert__in=alerts).distinct()
+                                .values_list("status", flat=True)),
+                "steps": sorted(deliveries.values_list("step", flat=True)),
+                "sealed": list(Evidence.objects.filter(pk__in=named).values_list("journal_seq", flat=True)),
+                "without_evidence": findings.exclude(pk__in=sealed.values("finding")).count(),
+                "first_sent": min(sent, default=0),
+            }}
         """
     )
     return Became(**said)

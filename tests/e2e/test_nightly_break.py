@@ -250,14 +250,15 @@ def begin(up: Installation, shop: Shop) -> None:
 
 
 def first_is(up: Installation, file: Path) -> list[dict[str, Any]]:
-    """The suspects of the last onset, when the first is a change of this file; else nothing. Ports that open
-    on this machine are left out: other tests' servers open some before every night, and nobody could tell."""
+    """The suspects of the last onset among the shop's own files, when the first is a change of this one; else
+    nothing. What else moves on this machine is left out: other tests open ports, mount and load it before
+    every night, and nobody could tell those from a cause."""
     found: list[dict[str, Any]] = ask(
         up,
         f"""
         ranked = Suspects.objects.filter(problem=problem).order_by("-onset_at").first().ranked
-        ports = set(Change.objects.filter(kind="ports").values_list("pk", flat=True))
-        ranked = [one for one in ranked if one["id"] not in ports]
+        ours = set(Change.objects.filter(kind__contains={str(file.parent)!r}).values_list("pk", flat=True))
+        ranked = [one for one in ranked if one["id"] in ours]
         first = Change.objects.filter(pk=ranked[0]["id"]).first() if ranked else None
         return ranked if first and {str(file)!r} in first.kind and first.summary else []
         """,

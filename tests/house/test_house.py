@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db.models import ForeignKey, ManyToManyField
 
 ROOT = Path(__file__).parents[2]
+TEMPLATE_LINE_MOST = 250
 ROOMS = [
     layer.removeprefix("forestall.")
     for layer in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0][
@@ -80,3 +81,14 @@ def test_no_registry_hosts_and_no_paths_of_a_machine() -> None:
             continue
         found = wrong.search(path.read_text())
         assert not found, f"{path.relative_to(ROOT)}: {found and found[0]}"
+
+
+def test_templates_can_be_read() -> None:
+    """One element a line, children under their parents: nobody can review a page that is one long line."""
+    long = [
+        f"{path.relative_to(ROOT)}:{number} has {len(line)} characters"
+        for path in our_files(".html")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > TEMPLATE_LINE_MOST
+    ]
+    assert not long, "\n".join(long)

@@ -22,6 +22,7 @@ from forestall.estate.values import ROLE_RIGHTS, Role
 from forestall.journal.verify import verify_document
 from forestall.kernel.backups import ProgressReport, SourceSeen, UncoveredSeen, WorthReport
 from forestall.kernel.clock import to_ms
+from one_line import one_line
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -57,7 +58,7 @@ def ask(browser: Browser, method: str, path: str, body: Any = None, *, status: i
 def page(browser: Browser, address: str, status: int = 200) -> str:
     answer = browser.get(address)
     assert answer.status_code == status, answer.content
-    return answer.content.decode()
+    return one_line(answer)
 
 
 def proved() -> Site:
@@ -142,7 +143,7 @@ def test_every_deadline_of_a_plan_is_expected(owner: Browser) -> None:
 def test_what_proved_a_step_opens_without_a_mouse(owner: Browser) -> None:
     text = page(owner, f"/backups/{proved().plan.pk}/")
     steps = re.findall(r'<li class="step .*?</li>', text, re.S)
-    assert len(steps) == 7 and all("<details><summary" in step for step in steps)
+    assert len(steps) == 7 and all("<details> <summary" in step for step in steps)
     assert "10,000 files equal" in steps[4] or "10000 files equal" in steps[4], steps[4]
 
 

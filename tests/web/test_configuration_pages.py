@@ -14,6 +14,7 @@ from forestall.estate.models import Asset
 from forestall.estate.values import Role
 from forestall.kernel.clock import to_ms
 from forestall.kernel.observations import Snapshot
+from one_line import one_line
 
 pytestmark = pytest.mark.django_db
 OLD = (
@@ -44,7 +45,7 @@ def page(owner: Browser) -> Callable[..., str]:
     def read(address: str, **given: str) -> str:
         answer = owner.get(address, given)
         assert answer.status_code == 200
-        return answer.content.decode()
+        return one_line(answer)
 
     return read
 

@@ -12,6 +12,7 @@ from forestall.estate.values import Role
 from forestall.journal.models import Entry
 from forestall.tickets.models import Queue, Recurring, ServiceLevel, Template, Ticket
 from forestall.tickets.rounds import open_recurring
+from one_line import one_line
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +32,7 @@ def signed_in(role: Role = Role.SERVICE_MANAGER, **given) -> Browser:
 def test_a_service_level_is_kept_and_new_tickets_have_it() -> None:
     browser = signed_in()
     client = make_client("Bakery")
-    assert "Nothing is promised" in browser.get("/desk/levels/").content.decode()
+    assert "Nothing is promised" in one_line(browser.get("/desk/levels/"))
     assert browser.post("/desk/levels/", LEVEL)["Location"] == "/desk/levels/"
     row = ServiceLevel.objects.get()
     assert row.hours == [[[480, 720], [780, 1050]]] * 5 + [[], []]
@@ -42,7 +43,7 @@ def test_a_service_level_is_kept_and_new_tickets_have_it() -> None:
     ticket = Ticket.objects.get()
     assert ticket.service_level == row
     place = f"/desk/levels/{row.pk}/"
-    page = browser.get(place).content.decode()
+    page = one_line(browser.get(place))
     assert "08:00-12:00, 13:00-17:30" in page and "30 min" in page
     browser.post(place, LEVEL | {"name": "Better", "first_1": "15 min"})
     browser.post("/desk/levels/", LEVEL | {"name": "Bakery's", "client": "Bakery"})
@@ -71,10 +72,10 @@ def test_what_is_wrong_stands_at_its_field() -> None:
         ("client", "Nobody at all", "no client called"),
     ):
         answer = browser.post("/desk/levels/", LEVEL | {"client": ""} | {field: value})
-        text = answer.content.decode()
+        text = one_line(answer)
         assert answer.status_code == 422 and says in text, (field, text)
         assert value.strip() in text or field == "client", field
-    assert "has a service level" in browser.post("/desk/levels/", LEVEL).content.decode()
+    assert "has a service level" in one_line(browser.post("/desk/levels/", LEVEL))
     assert ServiceLevel.objects.count() == 1
 
 
@@ -89,7 +90,7 @@ def test_queues_are_kept_in_order_and_only_empty_ones_retire() -> None:
     browser.post("/tickets/new", {"client": "Bakery", "title": "Dark"})
     ticket = Ticket.objects.get()
     browser.post(f"/tickets/{ticket.pk}/file", {"queue": first.pk})
-    page = browser.post("/desk/queues/", {"do": "retire", "queue": first.pk}, follow=True).content.decode()
+    page = one_line(browser.post("/desk/queues/", {"do": "retire", "queue": first.pk}, follow=True))
     assert "1 open tickets lie in the queue First line" in page
     browser.post(f"/tickets/{ticket.pk}/status", {"status": "closed"})
     browser.post("/desk/queues/", {"do": "retire", "queue": first.pk})
@@ -103,13 +104,13 @@ def test_a_template_begins_tickets_by_hand_and_again_and_again() -> None:
     client.timezone = "Europe/Berlin"
     client.save()
     till = make_asset(client, name="till-1")
-    assert "needs a template" in browser.get("/desk/recurring/").content.decode()
+    assert "needs a template" in one_line(browser.get("/desk/recurring/"))
     given = {"name": "Updates", "title": "Look through the updates", "impact": "3", "urgency": "3",
              "checklist": "servers\n\nswitches", "tags": "Updates"}  # fmt: skip
     browser.post("/desk/templates/", given)
     assert browser.post("/desk/templates/", given).status_code == 422, "one of a name"
     template = Template.objects.get()
-    form = browser.get("/tickets/new", {"ticket_template": template.pk}).content.decode()
+    form = one_line(browser.get("/tickets/new", {"ticket_template": template.pk}))
     assert "Look through the updates" in form and "2 things to do" in form
     browser.post("/tickets/new", {"client": "Bakery", "title": "Now", "ticket_template": template.pk})
     assert [one.text for one in Ticket.objects.get().checklist.all()] == ["servers", "switches"]
@@ -123,18 +124,18 @@ def test_a_template_begins_tickets_by_hand_and_again_and_again() -> None:
         ("ticket_template", "x", "Choose a template"),
     ):
         answer = browser.post("/desk/recurring/", again | {field: value})
-        assert answer.status_code == 422 and (says in answer.content.decode() or field == "every"), field
+        assert answer.status_code == 422 and (says in one_line(answer) or field == "every"), field
     browser.post("/desk/recurring/", again)
     row = Recurring.objects.get()
     assert (row.asset, row.next_at) == (till, datetime(2099, 3, 28, 6, 30, tzinfo=UTC))
     assert open_recurring(datetime(2099, 3, 28, 6, 31, tzinfo=UTC)) == 1
     row.refresh_from_db()
     assert row.next_at == datetime(2099, 4, 4, 5, 30, tzinfo=UTC), "the same wall time in summer"
-    page = browser.post(f"/desk/templates/{template.pk}/", {"do": "retire"}, follow=True).content.decode()
+    page = one_line(browser.post(f"/desk/templates/{template.pk}/", {"do": "retire"}, follow=True))
     assert "End them first" in page
     browser.post(f"/desk/recurring/{row.pk}/", {"do": "end"})
     browser.post(f"/desk/templates/{template.pk}/", {"do": "retire"})
-    assert "Look through the updates" not in browser.get("/tickets/new").content.decode()
+    assert "Look through the updates" not in one_line(browser.get("/tickets/new"))
 
 
 def test_who_may_what() -> None:

@@ -24,6 +24,7 @@ from forestall.tickets.by_mail import MailDesk, follow_answers, follow_mentions
 from forestall.tickets.models import Entry, Ticket
 from forestall.tickets.working import note, reply
 from mail_messages import SUPPORT, UNSAFE, plain, trapped
+from one_line import one_line
 
 pytestmark = pytest.mark.django_db
 KEY = b"k" * 32
@@ -54,9 +55,9 @@ def signed_in(role: Role = Role.TECHNICIAN) -> Browser:
 
 def test_a_stranger_is_let_in_with_one_click(bakery: Client) -> None:
     message, browser = arrive(trapped(f"Kim <{KIM}>", "a")), signed_in()
-    page = browser.get("/mail/").content.decode()
+    page = one_line(browser.get("/mail/"))
     assert "Let in: Bakery" in page and "&lt;script&gt;alert(&#x27;subject&#x27;)" in page
-    shown = browser.get(f"/mail/messages/{message.pk}/").content.decode()
+    shown = one_line(browser.get(f"/mail/messages/{message.pk}/"))
     body = shown.lower().partition('<main id="main"')[2].partition("</main>")[0]
     allowed = {"<form", "<input", "<svg"}  # our own buttons and icons
     assert not [one for one in UNSAFE if one in body and one not in allowed]
@@ -65,9 +66,9 @@ def test_a_stranger_is_let_in_with_one_click(bakery: Client) -> None:
     ticket = Ticket.objects.get()
     assert place == f"/tickets/{ticket.pk}/" and ticket.client == bakery
     assert Contact.objects.get(email=KIM).client == bakery and ticket.reporter is not None
-    assert "jam.png" in browser.get(place).content.decode()
+    assert "jam.png" in one_line(browser.get(place))
     again = browser.post(f"/mail/messages/{message.pk}/let-in", {"owner": bakery.pk}, follow=True)
-    assert "settled" in again.content.decode() and Ticket.objects.count() == 1
+    assert "settled" in one_line(again) and Ticket.objects.count() == 1
 
 
 def test_a_colleague_who_answers_a_mail_they_were_shown_is_let_in_to_its_ticket(bakery: Client) -> None:
@@ -87,10 +88,10 @@ def test_a_colleague_who_answers_a_mail_they_were_shown_is_let_in_to_its_ticket(
 def test_a_stranger_is_refused_and_may_be_let_in_later(bakery: Client) -> None:
     message, browser = arrive(plain(KIM, "Toner", "Cheap.")), signed_in()
     browser.post(f"/mail/messages/{message.pk}/refuse")
-    assert "No stranger waits" in browser.get("/mail/").content.decode() and not Ticket.objects.exists()
-    assert "Toner" in browser.get("/mail/all/", {"state": "dropped"}).content.decode()
+    assert "No stranger waits" in one_line(browser.get("/mail/")) and not Ticket.objects.exists()
+    assert "Toner" in one_line(browser.get("/mail/all/", {"state": "dropped"}))
     wrong = browser.post(f"/mail/messages/{message.pk}/let-in", {"client": "Nobody Inc"}, follow=True)
-    assert "Nobody Inc" in wrong.content.decode() and not Ticket.objects.exists()
+    assert "Nobody Inc" in one_line(wrong) and not Ticket.objects.exists()
     browser.post(f"/mail/messages/{message.pk}/let-in", {"client": "Bakery"})
     assert Ticket.objects.get().title == "Toner"
     assert signed_in(Role.READ_ONLY).post(f"/mail/messages/{message.pk}/refuse").status_code == 403
@@ -132,12 +133,12 @@ def test_what_did_not_arrive_is_shown_and_sent_to_another_address(bakery: Client
         raise NotSent("the server said 550 no such mailbox", permanent=True)
 
     send_due(now=now, key=KEY, config=settings.CONFIG.mail, send=refuse)
-    page = browser.get("/mail/outgoing/").content.decode()
+    page = one_line(browser.get("/mail/outgoing/"))
     assert "550 no such mailbox" in page and "Try again" in page and "(" in page
     message = Message.objects.get(entry=Entry.objects.get(kind="reply").pk)
-    assert "Given up" in browser.get(f"/tickets/{ticket.pk}/").content.decode()
+    assert "Given up" in one_line(browser.get(f"/tickets/{ticket.pk}/"))
     bad = browser.post(f"/mail/messages/{message.pk}/again", {"to": "nonsense"}, follow=True)
-    assert "is not an e-mail address" in bad.content.decode()
+    assert "is not an e-mail address" in one_line(bad)
     browser.post(f"/mail/messages/{message.pk}/again", {"to": "kim.new@bakery.example"})
     send_due(
         now=timezone.now(), key=KEY, config=settings.CONFIG.mail, send=lambda mail, back, to: tried.append(to)
@@ -145,36 +146,35 @@ def test_what_did_not_arrive_is_shown_and_sent_to_another_address(bakery: Client
     assert tried[-1] == ["kim.new@bakery.example"]
     message.refresh_from_db()
     assert message.state == State.SENT
-    assert "settled" not in browser.get("/mail/outgoing/").content.decode()
+    assert "settled" not in one_line(browser.get("/mail/outgoing/"))
 
 
 def test_a_mailbox_is_added_tried_and_says_what_is_wrong() -> None:
     browser = signed_in(Role.OWNER)
     given = {"address": SUPPORT, "host": "127.0.0.1", "port": "9", "security": "tls", "user": "support",
              "password": "hush-hush", "folder": "INBOX", "done": ""}  # fmt: skip
-    said = browser.post("/mail/mailboxes/add", given, follow=True).content.decode()
+    said = one_line(browser.post("/mail/mailboxes/add", given, follow=True))
     assert "nothing listens at 127.0.0.1 port 9" in said and "hush-hush" not in said
     row = Mailbox.objects.get()
     assert is_sealed(row.sealed) and open_sealed(None, f"mailbox:{row.pk}", row.sealed) == "hush-hush"
     place, listed = f"/mail/mailboxes/{row.pk}/", "/mail/mailboxes/"
-    assert "Not looked at yet" in browser.get(listed).content.decode()
+    assert "Not looked at yet" in one_line(browser.get(listed))
     long_ago = timezone.now() - timedelta(hours=1)
     Mailbox.objects.filter(pk=row.pk).update(well_at=long_ago, looked_at=long_ago, trouble="no answer")
-    assert "Silent" in browser.get(listed).content.decode()
+    assert "Silent" in one_line(browser.get(listed))
     browser.post(place + "look")
     row.refresh_from_db()
     assert row.looked_at is None
     browser.post(place + "password", {"password": "other"})
     row.refresh_from_db()
     assert open_sealed(None, f"mailbox:{row.pk}", row.sealed) == "other"
-    wrong = browser.post("/mail/mailboxes/add", given | {"port": "none"}, follow=True).content.decode()
+    wrong = one_line(browser.post("/mail/mailboxes/add", given | {"port": "none"}, follow=True))
     assert "Choose tls, starttls or none, and a port" in wrong
-    assert (
-        "address of ours"
-        in browser.post("/mail/addresses/add", {"address": SUPPORT}, follow=True).content.decode()
+    assert "address of ours" in one_line(
+        browser.post("/mail/addresses/add", {"address": SUPPORT}, follow=True)
     )
     browser.post(place + "remove")
-    assert not Mailbox.objects.exists() and SUPPORT in browser.get(listed).content.decode()
+    assert not Mailbox.objects.exists() and SUPPORT in one_line(browser.get(listed))
     assert signed_in().post("/mail/mailboxes/add", given).status_code == 403
 
 
