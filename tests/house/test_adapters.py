@@ -60,6 +60,9 @@ def test_every_adapter_is_of_one_kind_or_the_other() -> None:
         ("borg", "break-lock", "/repo"),
         ("borg", "check", "--repair", "/repo"),
         ("borg.exe", "recreate", "/repo"),
+        ("restic", "-o", "snapshots", "forget", "0a1b"),
+        ("restic", "--repo", "list", "prune"),
+        ("borg", "--rsh", "list", "delete", "/repo::one"),
         ("borg",),
     ],
 )

@@ -54,6 +54,7 @@ READS = {
     "restic": frozenset({"cat", "check", "list", "ls", "restore", "snapshots", "version"}),
     "borg": frozenset({"--version", "check", "extract", "info", "list"}),
 }
+BEFORE_VERB = frozenset({"--bypass-lock", "--no-cache", "--no-lock"})  # none takes a value
 ALTERS = frozenset({"--delete", "--force", "--remove-source-files", "--repair", "--save-space"})
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 _versions: dict[tuple[str, int], str] = {}
@@ -192,7 +193,7 @@ def only_reads(command: Sequence[str]) -> bool:
     allowed = READS.get(Path(command[0]).name.removesuffix(".exe"))
     if allowed is None:
         return True
-    verb = next((word for word in command[1:] if word in allowed or not word.startswith("-")), "")
+    verb = next((word for word in command[1:] if word not in BEFORE_VERB), "")
     return verb in allowed and ALTERS.isdisjoint(word.partition("=")[0] for word in command[1:])
 
 
