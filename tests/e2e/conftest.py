@@ -26,6 +26,7 @@ LONG = (
 PARTS = 2  # of the pictures of all pages, which are half of all tests here
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: at for at, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))

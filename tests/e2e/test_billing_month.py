@@ -15,7 +15,7 @@ from e2e.console_server import Installation
 from e2e.test_browser_pages import CHROMIUM, FLAGS, LOOKS, PICTURES, window
 from notifier_servers import MailServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.e2e
 SENDER = "billing@provider.example"
 
 

@@ -17,7 +17,7 @@ from console_pages import filled, page_addresses
 from console_seed import OWNER, PASSWORD
 from e2e.console_server import Installation
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.e2e
 
 PICTURES = Path(__file__).parents[2] / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
