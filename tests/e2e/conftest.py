@@ -21,19 +21,19 @@ LONG = (
     "test_mail_road",
     "test_overload",
 )
-
-
-PARTS = 2  # of the pictures of all pages, which are half of all tests here
+PICTURES, PARTS = "test_browser_pages", 2  # half of all tests here; two workers share them
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: at for at, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
-    part = -1
+    pages = 0
     for item in items:
         group = item.path.stem
-        if item.name.startswith("test_page["):
-            part += 1
-            group = f"{group}_{part // 3 % PARTS}"  # the three looks of a page stay together
+        if group == PICTURES:
+            part = 0
+            if item.name.startswith("test_page["):
+                part, pages = pages // 3 % PARTS, pages + 1  # the three looks of a page stay together
+            group = f"{group}_{part}"
         item.add_marker(pytest.mark.xdist_group(group))
