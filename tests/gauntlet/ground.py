@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from contract.backup_site import Site, wall_ms
+from contract.backup_site import Site, state, wall_ms
 from forestall.collect.jobs import borg
 from forestall.judge.backups import Cadence, JudgedPlan, Keep, PlanHistory, PlanVerdict, judge_plan
 from forestall.judge.pack import load_packs
@@ -94,6 +94,19 @@ class Ground:
         self.looks.append(earlier(found, self.day))
         return found
 
+    async def look_until_run(self) -> RunReport:
+        """A look that also finds a copy of which the job said nothing."""
+        self.site.reports.clear()
+        order = self.site.order(wanted=[WantedWork(new_id(), "look", wall_ms())], works=[], **self.order)
+        before = _seen(self.site.repository)
+        await self.site.until(order, lambda one: isinstance(one, RunReport) and one.by == "repository")
+        assert _seen(self.site.repository) == before
+        reports = [one for _, one in self.site.reports]
+        self.looks += [one for one in reports if isinstance(one, RepositoryReport)]
+        found = [one for one in reports if isinstance(one, RunReport) and one.by == "repository"]
+        self.runs += found
+        return found[-1]
+
     async def prove(self, work: Work, **changes: Any) -> ProofReport:
         """A work by the agent's scheduler, on the newest copy."""
         run = self.site.records.runs(self.site.plan)[0]
@@ -119,7 +132,9 @@ class Ground:
                 found.append(report)
             return right
 
+        before = _seen(self.site.repository)
         await self.site.until(order, enough)
+        assert _seen(self.site.repository) == before, f"{work} has changed what it should only read"
         return found[-1]
 
     def verdict(self, *, days_later: float = 0, cadences: Sequence[Cadence] = ()) -> PlanVerdict:
@@ -151,6 +166,7 @@ def settled(tool: ModuleType, *, keep: Keep | None = None) -> Ground:
     ground = copy.copy(made)
     ground.site = copy.copy(made.site)
     ground.site.reports, ground.keep = [], keep
+    ground.site.environment = {**made.site.environment}
     ground.runs, ground.looks, ground.proofs = [*made.runs], [*made.looks], []
     ground.sources = [*made.sources]
     return ground
@@ -167,6 +183,10 @@ def _made(tool: ModuleType) -> tuple[Ground, Path]:
     ground.good_nights()
     shutil.copytree(folder / "home", folder / "kept", symlinks=True)
     return ground, folder / "kept"
+
+
+def _seen(repository: Path) -> dict[str, tuple[int, int, int, str]]:
+    return state(repository) if repository.exists() else {}
 
 
 def earlier(report: Any, days: float) -> Any:

@@ -31,6 +31,9 @@ CANARY_FILES = 2
 CANARY_BYTES = 100_000
 COUNTING = ("restic", "borg", "borgmatic")  # their count of files is of the whole copy
 INCOMPLETE = 0.5
+COMPLETE = 0.95  # of the part of the source that copies usually hold
+LACKING_LEAST = 3
+MEASURE_LEAST = 10  # files at the source
 TORN_KINDS = re.compile(
     r"\.(db|db3|sqlite3?|mdb|accdb|ibd|frm|myd|myi|ldf|mdf|ndf|pst|ost|edb|dbf|fdb|gdb|nsf|vmdk|vhdx?|qcow2|vdi"
     r"|img|kdbx|ldb|wt|tdb|dbx|mbox|jet|btr|abs|rdb|aof)$|ibdata\d|/pg_wal/|/base/\d+/\d+|redo\d+\.log$",
@@ -115,25 +118,59 @@ def copy_empty(facts: Facts, _: Settings) -> Found | None:
 
 
 def _incomplete(facts: Facts, run: RunReport) -> Found | None:
-    """The manifest taken at the source holds far more files than the copy that was made of it."""
+    """The manifest taken at the source holds more files than the copy that was made of it: most are missing,
+    or more than ever were (a folder that cannot be read, a job that names a part of it)."""
     manifest = run.manifest
-    if manifest is None or run.files is None or facts.plan.tool not in COUNTING or manifest.files < 20:
+    if (
+        manifest is None
+        or run.files is None
+        or facts.plan.tool not in COUNTING
+        or manifest.files < MEASURE_LEAST
+    ):
         return None
-    if run.excludes:  # what the job leaves out is in the manifest
+    there = manifest.files - manifest.moving
+    if not run.excludes and run.files < INCOMPLETE * there:  # what the job leaves out is in the manifest
+        return _lacking(facts, run, since=run, usual=None)
+    known = [one for one in facts.made if _part(one) is not None]
+    parts = [_part(one) or 0.0 for one in known]
+    fall = fallen([1_000 * one for one in parts], COMPLETE)
+    if fall is None or run.said != "success" or known[-1] is not run:
         return None
-    if run.files >= INCOMPLETE * (manifest.files - manifest.moving):
+    first, before = known[fall.first], known[fall.first - 1]
+    usual, lost = fall.usual / 1_000, (before.files or 0) - (first.files or 0)
+    if first.excludes != before.excludes or (usual - parts[-1]) * there < LACKING_LEAST:
         return None
+    if run.excludes and lost < LACKING_LEAST:  # what is left out grew, and nothing that is saved is less
+        return None
+    return _lacking(facts, run, since=first, usual=usual)
+
+
+def _part(run: RunReport) -> float | None:
+    """Which part of the files at the source the copy holds."""
+    if run.manifest is None or run.files is None or run.manifest.files <= run.manifest.moving:
+        return None
+    return min(1.0, run.files / (run.manifest.files - run.manifest.moving))
+
+
+def _lacking(facts: Facts, run: RunReport, *, since: RunReport, usual: float | None) -> Found:
+    assert run.manifest is not None and run.files is not None
+    at_source = run.manifest.files
+    how = "most are not in the copy"
+    if usual is not None:
+        how = (
+            f"{say_share(run.files / at_source)} of them, usually {say_share(usual)}; the job names a part "
+            "of the source, may not read all of it, or a filter has grown"
+        )
     return Found(
         reason=f"the job says {run.said}, and {copy_word(facts.plan.tool)} {say_key(run.copy)} of "
         f"{say_time(end_of(run))} "
-        f"holds {say_files(run.files)}, while {say_files(manifest.files)} were at the source: most "
-        f"are not in the copy",
-        began_ms=end_of(run),
+        f"holds {say_files(run.files)}, while {say_files(at_source)} were at the source: {how}",
+        began_ms=end_of(since),
         run=run.run,
         copy=run.copy,
-        since_run_ms=end_of(run),
-        numbers={"files_count": float(run.files), "source_count": float(manifest.files)},
-        evidence=[say_run(run), f"manifest {manifest.root[:8]}: {say_files(manifest.files)}"],
+        since_run_ms=end_of(since),
+        numbers={"files_count": float(run.files), "source_count": float(at_source)},
+        evidence=[say_run(run), f"manifest {run.manifest.root[:8]}: {say_files(at_source)}"],
     )
 
 

@@ -275,18 +275,24 @@ def _clock(minutes: float) -> str:
 
 def no_longer_reported(facts: Facts, settings: Settings) -> Found | None:
     """Copies appear, and the job no longer says anything where it runs."""
-    count = int(settings["runs"])
-    known = [one for one in facts.runs[-(count + BASE) :] if is_good(one)]
-    recent, base = known[-count:], known[:-count]
-    told = [one for one in base if one.by != "repository"]
-    if len(recent) < count or any(one.by != "repository" for one in recent):
+    known = [one for one in facts.runs if is_good(one)]
+    last = next((n for n in reversed(range(len(known))) if known[n].by != "repository"), None)
+    if last is None or len(known) - 1 - last < int(settings["runs"]):
         return None
+    base = known[max(0, last + 1 - BASE) : last + 1]
+    told = [one for one in base if one.by != "repository"]
     if len(told) < UNREPORTED_BASE or 2 * len(told) < len(base):
+        return None
+    # a copy that somebody made by hand is no sign, as long as the job itself is on time
+    due_ms = end_of(told[-1]) + facts.plan.rpo_ms + facts.grace_ms
+    if facts.now_ms < due_ms:
+        facts.wait(due_ms)
         return None
     quiet = [one for one in known if end_of(one) > end_of(told[-1])]
     word = copy_word(facts.plan.tool)
     return Found(
-        reason=f"the repository shows {len(quiet)} new {word}s since {say_time(end_of(told[-1]))}, "
+        reason=f"the repository shows {len(quiet)} new {word}{'s' * (len(quiet) > 1)} since "
+        f"{say_time(end_of(told[-1]))}, "
         f"and the job has "
         "reported none of them: it no longer runs through `forestall agent job`, or another job makes them",
         began_ms=end_of(quiet[0]),

@@ -310,16 +310,14 @@ def _empty(
 def excludes_grown(facts: Facts, settings: Settings) -> Found | None:
     """More is left out than before; `lost`: and at least this share of the files went with it. Fault 18."""
     told = [one for one in facts.runs if one.excludes is not None]
-    if len(told) < 2 or told[-1].excludes is None or told[0].excludes is None:
+    if len(told) < 2 or told[-1].excludes == told[0].excludes:
         return None
-    if told[-1].excludes == told[0].excludes:
+    first = _worst_growth(told)
+    if first is None:
         return None
-    before = set(told[0].excludes)
-    new = [one for one in told[-1].excludes if one not in before]
-    if not new:
-        return None
-    first = next(n for n, one in enumerate(told) if n and not before.issuperset(one.excludes or ()))
     old, now = told[first - 1], told[first]
+    before = set(told[0].excludes or ()).union(*(one.excludes or () for one in told[:first]))
+    new = [one for one in told[-1].excludes or () if one not in before]
     sources = [one for one in facts.plan.sources if any(covers(path, one) for path in new)]
     lost, fell = _lost(old, now)
     if sources:
@@ -337,6 +335,18 @@ def excludes_grown(facts: Facts, settings: Settings) -> Found | None:
         numbers={"new_count": float(len(new)), "lost_ratio": lost},
         evidence=[say_run(old), say_run(now), *(f"left out: {one}" for one in new[:20])],
     )
+
+
+def _worst_growth(told: Sequence[RunReport]) -> int | None:
+    """The place of the run that left out more than any before it, and still does; of several the one with
+    which most went."""
+    known, now, steps = set(told[0].excludes or ()), set(told[-1].excludes or ()), []
+    for place, run in enumerate(told):
+        more = set(run.excludes or ()) - known
+        if more & now:
+            steps.append((-_lost(told[place - 1], run)[0], place))
+        known |= more
+    return min(steps)[1] if steps else None
 
 
 def _lost(old: RunReport, now: RunReport) -> tuple[float, str]:
