@@ -153,7 +153,7 @@ sysName core.example.net
 
 @contextmanager
 def running(
-    command: list[str], folder: Path, ready: Callable[[], bool], *, within_s: float = 15.0
+    command: list[str], folder: Path, ready: Callable[[], bool], *, within_s: float = 60.0
 ) -> Iterator[None]:
     """A process that is ended afterwards; begun when it is ready."""
     with (folder / "output").open("wb") as output:

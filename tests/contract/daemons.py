@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from psycopg import sql
 
-START_S = 30.0
+START_S = 90.0
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
@@ -73,11 +73,11 @@ def running(
         if process.poll() is None:
             process.send_signal(signal.SIGINT)  # for PostgreSQL: without waiting for its clients
             try:
-                process.communicate(timeout=10)
+                process.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()  # a child of its own may still hold its output open
                 with suppress(subprocess.TimeoutExpired):
-                    process.communicate(timeout=5)
+                    process.communicate(timeout=60)
 
 
 @dataclass(frozen=True)

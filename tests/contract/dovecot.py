@@ -110,7 +110,7 @@ class Dovecot:
             return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
         self.process = None
 
     @contextmanager

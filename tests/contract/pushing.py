@@ -89,7 +89,7 @@ def installation(data: Path) -> Iterator[Installation]:
         yield Installation(data, f"http://127.0.0.1:{port}", port, tokens["asset"], tokens["heartbeat"])
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def until(happened: Callable[[], bool], what: str) -> None:

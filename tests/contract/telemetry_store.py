@@ -17,7 +17,7 @@ from forestall.telemetry.client import Store
 from forestall.telemetry.vocabulary import Vocabulary
 from forestall.telemetry.write import insert_logs
 
-READY_S = 30
+READY_S = 90
 
 
 def free_port() -> int:

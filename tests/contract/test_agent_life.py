@@ -57,7 +57,7 @@ def server(data: Path, port: int) -> Iterator[str]:
         yield token
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @contextmanager

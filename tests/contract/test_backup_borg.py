@@ -98,7 +98,7 @@ async def test_a_look_sees_archives_locks_and_settings(site: Site) -> None:
     site.sh("borg", "config", str(site.repository), "append_only", "1")
     (site.source / "big").write_bytes(os.urandom(40_000_000))
     killed = subprocess.Popen(site.command(), env=os.environ | site.environment, cwd=site.home)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (site.repository / "lock.exclusive").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
     killed.kill()

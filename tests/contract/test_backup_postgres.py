@@ -53,7 +53,7 @@ class Shop:
 def shop() -> Iterator[Shop]:
     with postgres() as server, open_folder() as home:
         found = Shop(server, home)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while found.run("pg_isready", ok=False).returncode != 0:  # it accepts before it answers
             assert time.monotonic() < until
             time.sleep(0.05)

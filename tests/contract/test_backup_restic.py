@@ -146,7 +146,7 @@ async def test_a_look_sees_copies_locks_and_room(site: Site) -> None:
         ["restic", "backup", "--stdin", "-q"], env=os.environ | site.environment, stdin=subprocess.PIPE
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not written_locks(site) and time.monotonic() < deadline:
             time.sleep(0.02)
     finally:

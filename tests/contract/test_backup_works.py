@@ -111,10 +111,10 @@ class Agent:
 
     async def __aexit__(self, *_: object) -> None:
         self.stop.set()
-        await asyncio.wait_for(self.task, 20)
+        await asyncio.wait_for(self.task, 60)
 
     async def until(self, enough: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not enough():
                 await asyncio.sleep(0.01)
 
@@ -318,7 +318,7 @@ def test_the_job_stays_what_it_was(tmp_path: Path) -> None:
         "cat; echo token=abcdefghijkl >&2; exit 7",
         env={**os.environ, "MY_TOKEN": "opensesame"},
     )
-    out, err = process.communicate(b"in opensesame\n", timeout=20)
+    out, err = process.communicate(b"in opensesame\n", timeout=60)
     assert (process.returncode, out) == (7, b"in opensesame\n") and err == b"token=abcdefghijkl\n"
     (run,) = Records(tmp_path / "agent" / DIRECTORY).runs(PLAN)
     assert (run.said, run.exit_code, run.reason) == ("failed", 7, "sh ended with 7")
@@ -327,11 +327,11 @@ def test_the_job_stays_what_it_was(tmp_path: Path) -> None:
 
 def test_a_job_runs_also_where_nothing_of_ours_works(tmp_path: Path) -> None:
     process = job(tmp_path, "sh", "-c", "exit 3", plan="a name that nobody knows")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 3 and b"there is no plan" in err and b"runs unseen" in err
     (tmp_path / "agent").write_text("a file where the directory should be")
     process = job(tmp_path, "sh", "-c", "exit 4")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 4 and b"forestall: " in err
     process = job(tmp_path, "/no/such/program")
     assert process.wait(20) == 127

@@ -18,7 +18,7 @@ from forestall.collect.host.linux import journald
 from forestall.collect.viewing import NotHere, View
 from forestall.kernel.observations import LogRecord
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 JOURNALD = "/lib/systemd/systemd-journald"
 
 
@@ -84,7 +84,7 @@ def journal(short: Path) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
         time.sleep(0.02)
     yield short, process
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 def send(root: Path, message: bytes, source: str = "test", priority: int = 4) -> None:

@@ -82,7 +82,7 @@ def test_the_pump_is_killed_again_and_again(tmp_path: Path) -> None:
                 put(3)
             process.kill()
         else:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while sum(map(len, read_store(store).values())) < sent and time.monotonic() < deadline:
                 time.sleep(0.02)
             process.stdin.close()

@@ -121,7 +121,7 @@ def test_lines_are_there_once_although_the_listener_is_killed(tmp_path: Path, wo
     with rsyslogd(tmp_path / "r", port, workers=workers) as path, path.open("ab", buffering=0) as log:
         for _ in range(KILLS):
             listener = subprocess.Popen(command)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             wanted = seen.look() + dice.randrange(1, 3000)
             while time.monotonic() < deadline:
                 log.write(b"".join(b"line %d of the test\n" % k for k in range(sent, sent + 400)))
@@ -136,7 +136,7 @@ def test_lines_are_there_once_although_the_listener_is_killed(tmp_path: Path, wo
         while seen.look() < sent and time.monotonic() < deadline:
             time.sleep(0.05)
     listener.terminate()
-    said = listener.communicate(timeout=20)[0]
+    said = listener.communicate(timeout=60)[0]
     seen.look()
     times = Counter(seen.numbers)
     ours = [number for number, count in times.items() if count > 1 and not was_acknowledged(seen, number)]

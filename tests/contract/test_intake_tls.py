@@ -108,7 +108,7 @@ async def test_a_client_certificate_says_who_sends(tmp_path: Path) -> None:
 async def shake(port: int, context: ssl.SSLContext) -> None:
     """A handshake, and one line; whatever comes of it."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", port, ssl=context, server_hostname="localhost"
             )

@@ -115,7 +115,7 @@ async def test_informs_are_answered_when_they_are_durable(tmp_path: Path, user: 
         assert not sending.done()  # it asks again and again
         assert len(site.decoded().logs) == 0
         site.full = False
-        assert await asyncio.wait_for(sending, 30) == 0
+        assert await asyncio.wait_for(sending, 60) == 0
         assert len(site.decoded().logs) == 1
         await until(lambda: site.accept.counters["received"] == 1)
     assert site.messages() == ["linkDown ifIndex.7=7 ifDescr.7=eth7: größe"]  # however often it was asked

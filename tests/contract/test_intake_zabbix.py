@@ -111,7 +111,7 @@ async def test_the_answer_comes_when_there_is_room(tmp_path: Path) -> None:
         await until(lambda: site.asked > 2)
         assert not sending.done()
         site.full = False
-        status, said = await asyncio.wait_for(sending, 30)
+        status, said = await asyncio.wait_for(sending, 60)
         assert status == 0, said
         assert len(site.decoded().samples) == 1
 

@@ -195,7 +195,7 @@ async def test_a_plugin_that_hangs_is_ended_with_its_children(own_plugins: Path,
     outcome = await nagios("check_hang", own_plugins, timeout_s=0.5)
     assert not outcome.ok and outcome.reason.endswith("within 0.5 s: still running check_hang")
     child = int((tmp_path / "child").read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "the plugin's child lives on"
         await asyncio.sleep(0.02)

@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(f"http://127.0.0.1:{port}", json.loads(told), data)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
@@ -151,7 +151,7 @@ def test_what_is_taken_and_refused_is_counted_by_door(server: Server) -> None:
 def settled(server: Server) -> dict[str, int]:
     """The numbers when they do not change any more (they are told every two seconds)."""
     seen = numbers(server)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         pause = time.monotonic() + 2 * BEAT_S
         while time.monotonic() < pause:
@@ -164,7 +164,7 @@ def settled(server: Server) -> dict[str, int]:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)

@@ -219,6 +219,10 @@ def test_a_proof_that_is_late_is_told_with_what_is_to_be_credited_for_it() -> No
     other = make_backups()
     assert queries.overdue_proofs(EVERYTHING, now=proved + timedelta(days=11), client=other.client.pk) == []
     assert not queries.overdue_proofs(scope_for(other.client), now=proved + timedelta(days=11))
+    assert [one.plan for one in queries.creditable_proofs(EVERYTHING, now=proved + timedelta(days=11))] == [
+        here.site.plan
+    ]
+    assert queries.creditable_proofs(EVERYTHING, now=proved + timedelta(days=8)) == []
     assert proposals(EVERYTHING, now=proved + timedelta(days=11))[0].agreement is None
     signed_rates()
     contact(here.site.client, "Ana B.", date(2026, 1, 2))

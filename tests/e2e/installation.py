@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 READY_S = 90.0
-STOP_S = 30.0
+STOP_S = 90.0
 PORTS = {
     "web": 8080,
     "syslog": 5514,
@@ -38,6 +38,9 @@ def environment() -> dict[str, str]:
     }
 
 
+PATIENCE = 4.0  # how soon things happen is measured in benchmarks, never asserted here
+
+
 def free_offset() -> int:
     """An offset at which all ports of an installation are free now."""
     for _ in range(200):
@@ -52,8 +55,9 @@ def free_offset() -> int:
 
 
 def poll(happened: Callable[[], Any], *, within_s: float, what: str, every_s: float = 0.2) -> Any:
-    """Ask until the answer is true, and give it. Raises AssertionError after `within_s`."""
-    deadline = time.monotonic() + within_s
+    """Ask until the answer is true, and give it. Raises AssertionError when it is not within `within_s` of an
+    idle machine; a busy one is given PATIENCE times as long."""
+    deadline = time.monotonic() + PATIENCE * within_s
     while True:
         if found := happened():
             return found

@@ -110,7 +110,7 @@ class SmallNetwork:
             home / "snmpd.pid",
         ]
         self._start(name, home, [*snmpd, "-x", f"unix:{home}/agentx", "udp:161"])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (home / "agentx").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         hurry = "until lldpcli configure lldp tx-interval 1; do sleep 0.2; done"

@@ -16,6 +16,7 @@ from e2e.test_browser_pages import CHROMIUM, FLAGS, LOOKS, PICTURES, window
 from notifier_servers import MailServer
 
 pytestmark = pytest.mark.e2e
+expect.set_options(timeout=60_000)  # a busy machine draws late
 SENDER = "billing@provider.example"
 
 

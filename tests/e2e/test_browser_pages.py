@@ -18,6 +18,7 @@ from console_seed import OWNER, PASSWORD
 from e2e.console_server import Installation
 
 pytestmark = pytest.mark.e2e
+expect.set_options(timeout=60_000)  # a busy machine draws late
 
 PICTURES = Path(__file__).parents[2] / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
@@ -121,7 +122,7 @@ def window(
         viewport=size, color_scheme=scheme, has_touch=size is PHONE, is_mobile=size is PHONE,
         reduced_motion="reduce",
     )  # fmt: skip
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     if signed_in:
         context.add_cookies([{"name": "sessionid", "value": running.seeded["session"], "url": running.url}])
     return Watched(context, running.url)

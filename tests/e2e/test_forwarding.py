@@ -81,7 +81,7 @@ def rsyslogd(up: Installation, host: Host, home: Path) -> Iterator[Callable[[str
         yield lambda tag, words: run("logger", "-u", str(home / "log"), "-t", tag, words)
     finally:
         daemon.terminate()
-        daemon.communicate(timeout=20)
+        daemon.communicate(timeout=60)
 
 
 def test_forwarded_lines_are_found_with_their_client_and_asset(up, host, tmp_path):

@@ -141,7 +141,7 @@ def test_a_collector_behind_a_proxy_loses_nothing_while_it_is_cut_off(tmp_path: 
             until(lambda: len(lines(data)) >= wrote, "all lines arrive once there is a way again")
         finally:
             running.send_signal(signal.SIGTERM)
-            _, errors = running.communicate(timeout=30)
+            _, errors = running.communicate(timeout=60)
         assert lines(data) == [f"line {number}" for number in range(wrote)]
         assert sum(batch.dropped for batch in batches(data)) == 0
         assert set(proxy.tunnels) == {f"localhost:{tls_port}"}, "there is no other way out"

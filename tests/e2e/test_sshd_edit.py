@@ -106,7 +106,7 @@ def test_an_edit_over_ssh_is_a_change_with_who_did_it_and_without_the_secret(
             until(lambda: b"edited" in session.stdout.readline(), "the edit")  # type: ignore[union-attr]
             until(lambda: len(snapshots(directory, kind)) > 1, "the edit is captured")
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     first, *_, last = snapshots(directory, kind)
     assert any(one.startswith("root from 127.0.0.1 since ") for one in last.signed_in), last.signed_in
     assert "PasswordAuthentication yes" in last.text and "‹secret " in last.text

@@ -13,7 +13,7 @@ from forestall.journal.actions import append
 from forestall.web.live import _stream
 
 pytestmark = pytest.mark.django_db
-WAIT_S = 10
+WAIT_S = 60
 
 
 def write(kind: str, client: str) -> None:
