@@ -106,8 +106,11 @@ def find_credit(scope: Scope, identifier: str) -> Credit | None:
 
 def credited_about(scope: Scope, abouts: Sequence[str]) -> set[str]:
     """Which of these a credit was given for."""
-    rows = Credit.objects.of(scope).filter(about__in=abouts[:PAGE_MAX])
-    return set(rows.values_list("about", flat=True))
+    found: set[str] = set()
+    for start in range(0, len(abouts), PAGE_MAX):
+        rows = Credit.objects.of(scope).filter(about__in=abouts[start : start + PAGE_MAX])
+        found |= set(rows.values_list("about", flat=True))
+    return found
 
 
 def rates_on(scope: Scope, day: date) -> Rates:

@@ -157,7 +157,18 @@ def overdue_proofs(
 ) -> list[OverdueProof]:
     """Proofs of level `least` and higher that are later than their cadence, the latest first, of plans that
     are not paused; with `plan.client` and `plan.asset`."""
-    rows = _standings(scope, client=client).filter(plan__paused_at=None, next_due_at__isnull=False)
+    return _overdue_proofs(_standings(scope, client=client), now, least)[:most]
+
+
+def creditable_proofs(scope: Scope, *, now: datetime) -> list[OverdueProof]:
+    """The overdue proofs of all plans for which a credit is agreed and the agreed time is over; no cap, for
+    what was credited already must not stand in the way of what was not."""
+    rows = _standings(scope).filter(plan__credit_after_days__isnull=False, plan__credit_minor__gt=0)
+    return [one for one in _overdue_proofs(rows, now, RESTORED_LEVEL) if one.credit_minor]
+
+
+def _overdue_proofs(rows: "QuerySet[PlanStanding]", now: datetime, least: int) -> list[OverdueProof]:
+    rows = rows.filter(plan__paused_at=None, next_due_at__isnull=False)
     rows = rows.select_related("plan", "plan__asset", "client").defer("implausible").order_by("plan")
     found = []
     for row in rows.iterator(chunk_size=PAGE_MAX):
@@ -165,7 +176,7 @@ def overdue_proofs(
             if rung["level"] < least or rung["due_ms"] is None or from_ms(rung["due_ms"]) >= now:
                 continue
             found.append(_overdue(row.plan, rung, now))
-    return sorted(found, key=lambda one: (-one.late, one.plan.pk))[:most]
+    return sorted(found, key=lambda one: (-one.late, one.plan.pk))
 
 
 def _overdue(plan: BackupPlan, rung: Mapping[str, Any], now: datetime) -> OverdueProof:

@@ -13,12 +13,14 @@ from forestall.agreements.credits import give_credit, take_back_credit
 from forestall.agreements.models import Agreement
 from forestall.agreements.money import read_amount
 from forestall.backups.models import BackupPlan
-from forestall.backups.queries import OverdueProof, overdue_proofs
+from forestall.backups.queries import OverdueProof, creditable_proofs
 from forestall.estate.tenancy import Scope
 from forestall.invoices import queries
 from forestall.kernel.errors import Trouble
 from forestall.web.access.gate import needs
 from forestall.web.console.common import Asked, attempt, seen_or_404
+
+PROPOSALS_MAX = 500  # on one page; the next ones follow when these are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,19 @@ class Proposal:
 def proposals(scope: Scope, *, now: datetime) -> list[Proposal]:
     """What overdue proofs propose and nobody has credited yet, one for a plan, the most overdue first."""
     worst: dict[str, OverdueProof] = {}
-    for late in overdue_proofs(scope, now=now):
-        if late.credit_minor:
-            worst.setdefault(late.plan.pk, late)
+    for late in creditable_proofs(scope, now=now):
+        worst.setdefault(late.plan.pk, late)
     abouts = {key: f"proof:{key}:{late.due_at:%Y-%m-%d}" for key, late in worst.items()}
     done = agreements.credited_about(scope, list(abouts.values()))
-    month, found = month_of(now.date()), []
+    month = month_of(now.date())
+    found: list[Proposal] = []
     running = {one.client_id: one for one in reversed(agreements.running_in(scope, month))}
     terms = agreements.terms_by_agreement(scope, list(running.values()), month)
     for key, late in worst.items():
         if abouts[key] in done:
             continue
+        if len(found) == PROPOSALS_MAX:
+            break
         owner = running.get(late.plan.client_id)
         agreed = terms.get(owner.pk) if owner else None
         last = (
