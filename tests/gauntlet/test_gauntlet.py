@@ -97,7 +97,7 @@ async def test_04_a_file_is_torn_while_it_is_written(ground: Ground) -> None:
     proof = await ground.prove("drill")
     assert not proof.ok
     said = ground.found()
-    assert {"backup-torn", "backup-restore-failed"} & said.keys(), said
+    assert list(said) == ["backup-restore-failed"], said
     assert "canary" in " ".join(said.values())
 
 
@@ -112,7 +112,7 @@ async def test_05_one_bit_of_the_repository_flips(tool: ModuleType) -> None:
     for _ in range(3):  # the slices of one full reading
         await ground.prove("read")
     said = ground.found()
-    assert {"backup-damaged", "backup-read-failed"} & said.keys(), said
+    assert list(said) == ["backup-damaged"], said
 
 
 async def test_06_a_lock_was_left(ground: Ground) -> None:
@@ -169,8 +169,8 @@ async def test_11_the_repository_is_full(ground: Ground) -> None:
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
     said = ground.found()
-    assert {"backup-failed", "backup-room-full"} & said.keys(), said
-    assert "space" in " ".join(said.values()) or "full" in " ".join(said.values()), said
+    assert list(said) == ["backup-room-full"], said
+    assert "no space left" in said["backup-room-full"], said
 
 
 def test_12_a_file_cannot_be_read(ground: Ground) -> None:
@@ -199,13 +199,14 @@ async def test_14_the_password_was_changed(ground: Ground) -> None:
     ground.site.sh("restic", "key", "passwd", "--new-password-file", str(new))
     seen = await ground.look()
     assert not seen.opened and seen.why == "key"
-    assert "password" in ground.found()["backup-key-refused"] or "key" in ground.found()["backup-key-refused"]
+    assert list(ground.found()) == ["backup-key-refused"]
+    assert "wrong password" in ground.found()["backup-key-refused"]
 
 
 def test_15_the_timer_is_gone(ground: Ground) -> None:
     assert ground.found() == {}
     said = ground.found(days_later=2)["backup-overdue"]
-    assert "day" in said or "h" in said
+    assert "its timer or the job itself is gone or disabled" in said
 
 
 @BOTH
@@ -214,8 +215,11 @@ async def test_17_the_source_was_renamed(tool: ModuleType) -> None:
     other = ground.site.source.rename(ground.site.home / "renamed")
     ground.night(other)
     said = ground.found()
-    assert {"backup-source-missing", "backup-source-changed"} & said.keys(), said
-    assert str(ground.site.source) in " ".join(said.values())
+    assert list(said) == ["backup-source-missing"], said  # what took its place is seen in the copy
+    await ground.look()
+    said = ground.found()
+    assert list(said) == ["backup-source-changed"], said
+    assert f"saves {other} instead of {ground.site.source}" in said["backup-source-changed"], said
 
 
 @BOTH

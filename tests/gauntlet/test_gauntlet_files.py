@@ -90,7 +90,7 @@ async def test_08_a_failing_dump_piped_into_gzip(dumps: Dumps) -> None:
     assert newest.stat().st_size < 40
     await dumps.look()
     said = dumps.found()
-    assert {"backup-copy-broken", "backup-copy-empty"} & said.keys(), said
+    assert list(said) == ["backup-copy-broken"], said
 
 
 async def test_19_another_database_is_dumped(dumps: Dumps) -> None:
@@ -121,7 +121,7 @@ async def test_09_rsync_deletes_from_an_empty_source(tmp_path: Path) -> None:
     assert code == 0 and not any(one.is_file() for one in mirror.rglob("*"))
     await ground.look()
     said = ground.found()
-    assert {"backup-source-empty", "backup-shrunk", "backup-copy-empty"} & said.keys(), said
+    assert list(said) == ["backup-source-empty", "backup-last-good-copy"], said
 
 
 async def test_20_the_dump_tool_is_older_than_the_server(dumps: Dumps) -> None:
@@ -186,5 +186,4 @@ async def test_a_table_is_left_out_of_the_dump(dumps: Dumps) -> None:
         at = time.time() - day * 86_400
         os.utime(target, (at, at))
     await dumps.look()
-    said = " ".join(f"{rule} {reason}" for rule, reason in dumps.found().items())
-    assert "backup-excludes-grown" in said or "backup-shrunk" in said, said
+    assert list(dumps.found()) == ["backup-excludes-grown"], dumps.found()

@@ -42,9 +42,7 @@ async def test_a_mark_leaves_a_folder_out(ground: Ground) -> None:
     (ground.site.source / ".nobackup").touch()
     assert ground.night(more=more)[0] == 0
     await ground.look()
-    assert {"backup-copy-empty", "backup-shrunk", "backup-excludes-grown"} & ground.found().keys(), said(
-        ground
-    )
+    assert list(ground.found()) == ["backup-copy-empty"], said(ground)
 
 
 async def test_the_job_writes_to_another_repository(ground: Ground) -> None:
@@ -71,7 +69,8 @@ async def test_an_older_copy_of_the_repository_is_at_its_place(ground: Ground) -
     empty(ground.site.repository)
     subprocess.run(["cp", "-a", f"{older}/.", str(ground.site.repository)], check=True)
     await ground.look()
-    assert {"backup-copies-vanished", "backup-copy-missing"} & ground.found().keys(), said(ground)
+    assert list(ground.found()) == ["backup-copy-missing"], said(ground)
+    assert "the job says success in 2 runs" in said(ground)
 
 
 async def test_the_repository_was_made_anew(ground: Ground) -> None:
@@ -79,8 +78,8 @@ async def test_the_repository_was_made_anew(ground: Ground) -> None:
     ground.site.sh("restic", "init", "-q")
     assert ground.night()[0] == 0
     await ground.look()
-    assert {"backup-destination-changed", "backup-copies-vanished"} & ground.found().keys(), said(ground)
-    assert "another repository" in said(ground) or "gone" in said(ground)
+    assert list(ground.found()) == ["backup-destination-changed"], said(ground)
+    assert "another repository is at its place" in said(ground)
 
 
 async def test_another_machine_writes_under_the_same_name(ground: Ground) -> None:
@@ -114,7 +113,7 @@ async def test_encrypted_in_place_with_its_times_kept(ground: Ground) -> None:
         os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert ground.night()[0] == 0
     await ground.look()
-    assert {"backup-encrypted", "backup-rewritten"} & ground.found().keys(), said(ground)
+    assert list(ground.found()) == ["backup-encrypted"], said(ground)
 
 
 async def test_every_file_was_touched_and_much_was_uploaded(ground: Ground) -> None:
@@ -134,7 +133,7 @@ async def test_every_file_was_emptied(ground: Ground) -> None:
             path.write_bytes(b"")
     assert ground.night()[0] == 0
     await ground.look()
-    assert {"backup-shrunk", "backup-rewritten", "backup-copy-empty"} & ground.found().keys(), said(ground)
+    assert list(ground.found()) == ["backup-shrunk"], said(ground)
 
 
 async def test_every_file_is_zeros(ground: Ground) -> None:
@@ -144,7 +143,7 @@ async def test_every_file_is_zeros(ground: Ground) -> None:
             path.write_bytes(bytes(path.stat().st_size))
     assert ground.night()[0] == 0
     await ground.look()
-    assert {"backup-rewritten", "backup-encrypted", "backup-shrunk"} & ground.found().keys(), said(ground)
+    assert list(ground.found()) == ["backup-rewritten"], said(ground)
 
 
 async def test_somebody_left_dry_run_in_the_command(ground: Ground) -> None:
@@ -153,7 +152,7 @@ async def test_somebody_left_dry_run_in_the_command(ground: Ground) -> None:
     ground.day = 0
     await ground.look()
     assert ground.found(), "a run that saved nothing went by"
-    assert "copy" in said(ground) or "dry" in said(ground), said(ground)
+    assert list(ground.found()) == ["backup-copy-missing"], said(ground)
 
 
 async def test_the_job_was_killed_and_never_ended(ground: Ground) -> None:
@@ -161,7 +160,7 @@ async def test_the_job_was_killed_and_never_ended(ground: Ground) -> None:
     ground.night()
     ground.runs[-1] = replace(ground.runs[-1], said="running", ended_ms=None, exit_code=None, copy="")
     later = ground.found(days_later=2)
-    assert "has not ended" in str(later) or "goes on" in str(later), later
+    assert list(later) == ["backup-hangs"], later
 
 
 async def test_the_index_of_the_repository_is_gone(ground: Ground) -> None:

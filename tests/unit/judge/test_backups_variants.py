@@ -88,7 +88,7 @@ def test_the_drive_of_the_repository_is_not_mounted() -> None:
         "backup-destination-changed",
         "lies on ext4 /dev/sda1",
         "before on ext4 /dev/sdd1",
-        "holds 1 snapshots instead of",
+        "holds 1 snapshot instead of",
         "is not mounted",
     )
 

@@ -7,7 +7,16 @@ from itertools import islice, pairwise
 from forestall.judge.backups.facts import Facts, Found, is_good
 from forestall.judge.backups.putting import NEAR_MS, ROUNDED_MS, begin_of, end_of, slack_of
 from forestall.judge.backups.retention import kept
-from forestall.judge.backups.words import copy_word, listed, say_ago, say_copy, say_key, say_run, say_time
+from forestall.judge.backups.words import (
+    copy_word,
+    listed,
+    say_ago,
+    say_copies,
+    say_copy,
+    say_key,
+    say_run,
+    say_time,
+)
 from forestall.kernel.backups import RepositoryReport, RunReport, same_copy
 from forestall.kernel.words import say_bytes
 
@@ -140,7 +149,7 @@ def _fewer_copies(facts: Facts, look: RepositoryReport, gone: Sequence[RunReport
 
 
 def _say_vanished(facts: Facts, look: RepositoryReport, lost: Sequence[RunReport], *, most: int = 0) -> Found:
-    word = copy_word(facts.plan.tool)
+    gone = f"{say_copies(facts.plan.tool, len(lost))} {'is' if len(lost) == 1 else 'are'} gone"
     named = listed([f"{say_key(one.copy)} of {say_time(begin_of(one))}" for one in lost[-3:]], 3)
     more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
     proven = [
@@ -155,7 +164,7 @@ def _say_vanished(facts: Facts, look: RepositoryReport, lost: Sequence[RunReport
     )
     proof = "; the last one that a restore has proved is among them" if lost_proof else ""
     return Found(
-        reason=f"{len(lost)} {word}s are gone from the repository {why}: {named}{more}; somebody or "
+        reason=f"{gone} from the repository {why}: {named}{more}; somebody or "
         f"another program "
         f"has deleted them{proof}",
         began_ms=look.at_ms,
@@ -184,7 +193,7 @@ def destination_changed(facts: Facts, settings: Settings) -> Found | None:
     old = before[-1]
     if old.copies_total < 2 or look.copies_total > settings["share"] * old.copies_total:
         return None
-    word = copy_word(facts.plan.tool)
+    held = say_copies(facts.plan.tool, look.copies_total)
     first = next((one for one in facts.looks if one.opened and one.at_ms > old.at_ms), look)
     free = f", {say_bytes(look.free)} free" if look.free is not None else ""
     if _moved(old, look):
@@ -198,13 +207,13 @@ def destination_changed(facts: Facts, settings: Settings) -> Found | None:
         where += f"{old.settings['id'][:8]})"
         why = "it was made anew, and what was in the old one is gone or elsewhere"
     return Found(
-        reason=f"{where}, and holds {look.copies_total} {word}s instead of {old.copies_total}{free}: {why}",
+        reason=f"{where}, and holds {held} instead of {old.copies_total}{free}: {why}",
         began_ms=first.at_ms,
         since_run_ms=first.at_ms,
         numbers={"now_count": float(look.copies_total), "before_count": float(old.copies_total)},
         evidence=[
             f"look of {say_time(one.at_ms)}: {one.mount} {one.settings.get('id', '')}, "
-            f"{one.copies_total} {word}s"
+            f"{say_copies(facts.plan.tool, one.copies_total)}"
             for one in (old, look)
         ],
     )

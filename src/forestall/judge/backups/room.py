@@ -10,7 +10,7 @@ from forestall.judge.backups.retention import days_until_gone
 from forestall.judge.backups.runs import FULL_WORDS, long_limit_ms, said_by
 from forestall.judge.backups.sources import newest_copy
 from forestall.judge.backups.values import DAY_MS, HOUR_MS
-from forestall.judge.backups.words import copy_word, say_copy, say_ms, say_run, say_time, short
+from forestall.judge.backups.words import say_copies, say_copy, say_ms, say_run, say_time, short
 from forestall.judge.forecast import HOURS, forecast_full, might_fill
 from forestall.kernel.backups import CopySeen, RepositoryReport
 from forestall.kernel.words import say_bytes, say_share
@@ -124,12 +124,13 @@ def last_good_pruned(facts: Facts, settings: Settings) -> Found | None:
         return None
     days, good, total = outlook
     since = facts.bad_since_ms or facts.now_ms
-    word = copy_word(facts.plan.tool)
+    counted = say_copies(facts.plan.tool, total)
     began = since if not good else max(since, facts.opened.at_ms if facts.opened else since)
     numbers = {"good_count": float(len(good)), "days_left": days if days is not None else -1.0}
     if not good:
+        every = f"all {counted} in the repository were" if total != 1 else f"{counted} is there, and was"
         return Found(
-            reason=f"no good copy is left: all {total} {word}s in the repository were made since "
+            reason=f"no good copy is left: {every} made since "
             f"{say_time(since)}, when "
             "runs stopped being good",
             began_ms=began,
@@ -142,7 +143,7 @@ def last_good_pruned(facts: Facts, settings: Settings) -> Found | None:
         return None
     when = f"in {say_ms(days * DAY_MS)}" if days else "at the next pruning"
     return Found(
-        reason=f"{when} the last good copy is pruned: {len(good)} of {total} {word}s are good, the newest is "
+        reason=f"{when} the last good copy is pruned: {len(good)} of {counted} are good, the newest is "
         f"{say_copy(facts.plan.tool, good[-1])}, and runs have not been good since "
         f"{say_time(since)}: stop the pruning",
         began_ms=began,

@@ -9,7 +9,15 @@ from forestall.judge.backups.facts import Facts, Found, is_good
 from forestall.judge.backups.putting import begin_of, end_of
 from forestall.judge.backups.retention import zone_of
 from forestall.judge.backups.values import DAY_MS, HOUR_MS
-from forestall.judge.backups.words import copy_word, say_ago, say_copy, say_ms, say_run, say_time, short
+from forestall.judge.backups.words import (
+    say_ago,
+    say_copies,
+    say_copy,
+    say_ms,
+    say_run,
+    say_time,
+    short,
+)
 from forestall.kernel.backups import RunReport
 from forestall.kernel.words import say_bytes
 
@@ -289,9 +297,8 @@ def no_longer_reported(facts: Facts, settings: Settings) -> Found | None:
         facts.wait(due_ms)
         return None
     quiet = [one for one in known if end_of(one) > end_of(told[-1])]
-    word = copy_word(facts.plan.tool)
     return Found(
-        reason=f"the repository shows {len(quiet)} new {word}{'s' * (len(quiet) > 1)} since "
+        reason=f"the repository shows {say_copies(facts.plan.tool, len(quiet), 'new')} since "
         f"{say_time(end_of(told[-1]))}, "
         f"and the job has "
         "reported none of them: it no longer runs through `forestall agent job`, or another job makes them",

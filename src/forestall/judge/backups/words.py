@@ -23,6 +23,14 @@ def copy_word(tool: str) -> str:
     return COPY_WORDS.get(tool, "copy")
 
 
+def say_copies(tool: str, count: int, kind: str = "") -> str:
+    """`3 new snapshots`, `1 copy`."""
+    word = copy_word(tool)
+    if count != 1:
+        word = "copies" if word == "copy" else f"{word}s"
+    return " ".join(filter(None, (str(count), kind, word)))
+
+
 def say_key(key: str) -> str:
     """A copy's key as people know it: the beginning of a digest, else the name."""
     return f"{key[:KEY_CHARS]}" if len(key) >= 40 else key
