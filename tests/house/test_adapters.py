@@ -63,6 +63,8 @@ def test_every_adapter_is_of_one_kind_or_the_other() -> None:
         ("restic", "-o", "snapshots", "forget", "0a1b"),
         ("restic", "--repo", "list", "prune"),
         ("borg", "--rsh", "list", "delete", "/repo::one"),
+        ("borg", "check", "--repa", "/repo"),
+        ("borg", "list", "--", "prune", "--repair"),
         ("borg",),
     ],
 )

@@ -56,6 +56,7 @@ READS = {
 }
 BEFORE_VERB = frozenset({"--bypass-lock", "--no-cache", "--no-lock"})  # none takes a value
 ALTERS = frozenset({"--delete", "--force", "--remove-source-files", "--repair", "--save-space"})
+SHORT = len("--re")  # as short an option is ambiguous, and refused by the tool itself
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 _versions: dict[tuple[str, int], str] = {}
 
@@ -194,7 +195,10 @@ def only_reads(command: Sequence[str]) -> bool:
     if allowed is None:
         return True
     verb = next((word for word in command[1:] if word not in BEFORE_VERB), "")
-    return verb in allowed and ALTERS.isdisjoint(word.partition("=")[0] for word in command[1:])
+    options = [word.partition("=")[0] for word in command[1:] if word.startswith("--")]
+    # borg takes the beginning of an option for the whole one
+    altering = any(one.startswith(word) for word in options if len(word) > SHORT for one in ALTERS)
+    return verb in allowed and not altering
 
 
 def argument(text: str, what: str) -> str:
