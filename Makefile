@@ -30,8 +30,8 @@ $(DAEMONS): tests/daemons.txt tests/install_daemons.sh
 test: install $(DAEMONS) ## every test, with the real daemons that they talk to
 	$(BIN)/python hatch_build.py
 	$(BIN)/pytest -n 2 tests/unit tests/house  # first: what is compiled for the others, who have deadlines
-	$(BIN)/pytest -n 3 --dist loadgroup -m "not e2e" tests --ignore tests/unit --ignore tests/house
-	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder -m e2e tests
+	$(BIN)/pytest -n 3 --dist loadscope -m "not e2e" tests --ignore tests/unit --ignore tests/house
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder -m e2e tests
 
 check: install           ## fast checks for a developer
 	$(BIN)/ruff check src tests benchmarks

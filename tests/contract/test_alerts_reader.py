@@ -17,7 +17,7 @@ from forestall.kernel.observations import Snapshot
 from forestall.telemetry.write import insert_samples
 from road_factories import transition
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("store")]
+pytestmark = pytest.mark.django_db
 PACKS = {"linux-server": "pack: linux-server\n"}
 
 

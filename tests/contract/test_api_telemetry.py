@@ -23,7 +23,7 @@ from forestall.web import telemetry
 AT_MS = 1_764_000_000_000
 SPAN = {"since": "2025-11-24T00:00:00Z", "until": "2025-11-25T00:00:00Z"}
 PROBLEM = "application/problem+json"
-pytestmark = [pytest.mark.xdist_group("store"), pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(scope="module")

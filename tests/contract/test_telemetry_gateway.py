@@ -19,8 +19,6 @@ from contract.telemetry_store import StoreProcess, log_columns, start_store, wri
 from forestall.telemetry import store_process
 from forestall.telemetry.client import Store, StoreRefused, StoreUnavailable
 
-pytestmark = pytest.mark.xdist_group("store")
-
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:

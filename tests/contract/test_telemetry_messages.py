@@ -11,7 +11,6 @@ from forestall.telemetry.messages import compare, learn_templates, list_template
 AT = 1_764_000_000_000
 HOUR = 3_600_000
 CLIENT = frozenset({1})
-pytestmark = pytest.mark.xdist_group("store")
 
 
 @pytest.fixture(scope="module")

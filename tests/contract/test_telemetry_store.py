@@ -22,7 +22,6 @@ from forestall.telemetry.write import insert_logs, insert_samples
 AT = 1_764_000_000_000
 DAY = 86_400_000
 WHEN = {"from_ms": AT - DAY, "to_ms": AT + DAY}
-pytestmark = pytest.mark.xdist_group("store")
 
 
 @pytest.fixture(scope="module")
