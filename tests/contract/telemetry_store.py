@@ -67,8 +67,8 @@ def start_store(directory: Path, memory_bytes: int = 1 << 30) -> Iterator[StoreP
     """A running store, ended at the end."""
     directory.mkdir(parents=True, exist_ok=True)
     running = StoreProcess(directory, memory_bytes)
-    running.start()
     try:
+        running.start()
         yield running
     finally:
         running.stop()

@@ -283,11 +283,13 @@ def test_a_query_that_nobody_waits_for_ends_and_no_other_begins(store: Store) ->
     asked, ended = Asking(), list[StoreRefused]()
 
     def ask() -> None:
-        asking.set(asked)
+        before = asking.set(asked)
         try:
             store.select("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1")
         except StoreRefused as refused:
             ended.append(refused)
+        finally:
+            asking.reset(before)
 
     def runs() -> int:
         said = f"SELECT count() FROM system.processes WHERE Settings['log_comment'] = '{asked.name}'"

@@ -147,13 +147,14 @@ def test_a_secret_in_the_line_is_not_kept() -> None:
 
 def test_a_capture_that_does_not_happen_is_silent() -> None:
     asset, probe = make_device()
+    now_ms = to_ms(timezone.now())
     assets = load_judged_assets()
     owner = next(one for one in assets if one.id == asset.pk)
     assert [(one.what, one.name) for one in owner.expects] == [("probe", "device 10.0.0.2")]
     judge = Judge(load_packs(builtin_packs()))
-    judge.set_estate(assets, now_ms=NOW_MS)
+    judge.set_estate(assets, now_ms=now_ms)
     late_ms = 6 * probe.interval_s * 1000
-    found = [one for at in range(0, late_ms, 5_000) for one in judge.tick(NOW_MS + 60_000 + at)]
+    found = [one for at in range(0, late_ms, 5_000) for one in judge.tick(now_ms + 60_000 + at)]
     silent = [one for one in found if one.asset == asset.pk and one.rule == "probe-silent"]
     assert [one.to for one in silent] == [State.SILENT]
     assert "device 10.0.0.2" in silent[0].item
