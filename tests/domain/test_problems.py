@@ -213,7 +213,7 @@ def test_effort_hypotheses_cause_and_knowledge(django_user_model):
     assert [one.version for one in page.articles] == [2, 1]
     assert page.hypotheses[0].state == "confirmed"
     ticket = page.tickets[0]
-    assert queries.problem_of_ticket(EVERYTHING, ticket) == problem
+    assert queries.behind(EVERYTHING, ticket).problem == problem
     assert actions.open_problem(EVERYTHING, ticket=ticket.pk, now=at).status == "open"
 
 

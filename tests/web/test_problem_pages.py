@@ -10,9 +10,12 @@ from django.utils import timezone
 from estate_factories import EVERYTHING, make_asset, make_client, make_person
 from forestall.estate.access import make_token
 from forestall.estate.values import Role
+from forestall.problems import actions
 from forestall.problems.models import Fix, Problem
 from forestall.problems.rounds import go_round
 from forestall.tickets.actions import open_by_hand
+from forestall.tickets.models import Ticket
+from one_line import one_line
 
 pytestmark = pytest.mark.django_db
 
@@ -58,3 +61,40 @@ def test_another_clients_problem_is_not_there():
     address = f"/api/v1/problems/{problem.pk}/fixes"
     nothing = Browser().post(address, '{"what": "x"}', content_type="application/json", **other)
     assert nothing.status_code == 404
+
+
+def test_a_ticket_says_what_is_known_behind_it():
+    problem, now = recurring(), timezone.now()
+    actions.describe(
+        EVERYTHING, problem.pk, root_cause="The mailbox is too large", workaround="Archive it", now=now
+    )
+    text = "Archive what is older than a year."
+    actions.write_article(
+        EVERYTHING, client=problem.client_id, key=problem.key, title="Slow mail", text=text, now=now
+    )
+    browser = Browser()
+    browser.force_login(make_person(role=Role.TECHNICIAN, clients=(problem.client,)))
+    for ticket in Ticket.objects.of(EVERYTHING):
+        page = one_line(browser.get(f"/tickets/{ticket.pk}/"))
+        assert f"/problems/{problem.pk}/" in page and "came 2 times" in page
+        assert all(said in page for said in ("The mailbox is too large", "Archive it", "Slow mail", text))
+        assert "Open a problem" not in page
+
+
+@pytest.mark.parametrize("title", ["The paper of the big printer jams", "?!"])
+def test_a_problem_is_opened_from_the_page_of_a_ticket(title):
+    asset, now = make_asset(), timezone.now()
+    ticket = open_by_hand(EVERYTHING, client=asset.client_id, asset=asset.pk, title=title, now=now)
+    browser = Browser()
+    browser.force_login(make_person(role=Role.TECHNICIAN))
+    before = one_line(browser.get(f"/tickets/{ticket.pk}/"))
+    assert "None is known." in before and f'action="/problems-of/{ticket.pk}"' in before
+    opened = one_line(browser.post(f"/problems-of/{ticket.pk}", follow=True))
+    assert f"Opened by hand from ticket #{ticket.number}." in opened
+    after = one_line(browser.get(f"/tickets/{ticket.pk}/"))
+    assert f"/problems/{Problem.objects.of(EVERYTHING).get().pk}/" in after and "None is known." not in after
+    browser.post(f"/problems-of/{ticket.pk}")
+    assert Problem.objects.of(EVERYTHING).count() == 1
+    reader = Browser()
+    reader.force_login(make_person(role=Role.READ_ONLY))
+    assert "/problems-of/" not in one_line(reader.get(f"/tickets/{ticket.pk}/"))

@@ -12,7 +12,8 @@ from forestall.findings.gate import seen
 from forestall.kernel.errors import Trouble
 from forestall.problems.decide import decide_watch
 from forestall.problems.models import Article, Fix, Hypothesis, Occurrence, Problem, Same
-from forestall.problems.rounds import families_of, journal, place_again
+from forestall.problems.queries import problem_of_ticket
+from forestall.problems.rounds import families_of, journal, place_again, take_ticket
 from forestall.problems.suspecting import suspect
 from forestall.problems.values import HYPOTHESIS_STATES
 from forestall.tickets.models import Ticket
@@ -23,10 +24,14 @@ HYPOTHESES_MOST = 100
 
 def open_problem(scope: Scope, *, ticket: str, title: str = "", now: datetime) -> Problem:
     """A problem that a person opens from a ticket; the one that is there already when its trouble has one."""
-    row = seen(Ticket, scope).get(pk=ticket)
+    row = seen(Ticket, scope).select_related("asset").get(pk=ticket)
+    if not row.fingerprint:  # it is so young that the round has not seen it yet
+        take_ticket(row, now=now)
+        row.refresh_from_db(fields=["fingerprint"])
     family = families_of(row.client_id).of(row.fingerprint) if row.fingerprint else frozenset()
     with transaction.atomic():
         found = seen(Problem, scope).filter(client=row.client_id, key__in=family).first()
+        found = found or problem_of_ticket(scope, row)
         if found is not None:
             if found.status in {"proposed", "dismissed"}:
                 set_status(scope, found.pk, status="open", now=now)
@@ -48,6 +53,17 @@ def open_problem(scope: Scope, *, ticket: str, title: str = "", now: datetime) -
             last = mine.filter(episode=True).order_by("-at").first()
             if last is not None:
                 suspect(problem, last, now=now)
+        else:  # nothing in it says how it would be recognised again: this ticket alone belongs to the problem
+            Occurrence.objects.update_or_create(
+                ticket=row,
+                defaults={
+                    "client_id": row.client_id,
+                    "asset_id": row.asset_id,
+                    "said": row.title[:300],
+                    "at": row.opened_at,
+                    "problem": problem,
+                },
+            )
         journal("problem.opened", problem, actor=scope.actor, now=now, more={"ticket": row.pk})
     return problem
 

@@ -52,6 +52,17 @@ class ProblemPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """What is known behind a ticket: its problem (how often it came, who is suspected of the last time) and
+    what people wrote about its fingerprint."""
+
+    problem: Problem | None
+    times: int
+    suspects: Suspects | None
+    articles: list[Article]
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """How many fixes were decided in a group, and how many of them came back."""
 
@@ -169,9 +180,24 @@ def articles_for(scope: Scope, client: str, key: str) -> list[Article]:
 
 
 def problem_of_ticket(scope: Scope, ticket: Ticket) -> Problem | None:
-    """The problem that a ticket belongs to, or None."""
+    """The problem that a ticket belongs to by its alerts, by its own report, or by its fingerprint."""
     mine = Q(occurrences__finding__alerts__tickets=ticket) | Q(occurrences__ticket=ticket)
+    if ticket.fingerprint:
+        mine |= Q(key=ticket.fingerprint)
     return of(scope).filter(mine, client=ticket.client_id).distinct().order_by("-changed_at").first()
+
+
+def behind(scope: Scope, ticket: Ticket) -> Behind:
+    """What the page of a ticket says about its problem."""
+    problem = problem_of_ticket(scope, ticket)
+    if problem is None:
+        return Behind(None, 0, None, articles_for(scope, ticket.client_id, ticket.fingerprint))
+    return Behind(
+        problem=problem,
+        times=seen(Occurrence, scope).filter(problem=problem, episode=True).count(),
+        suspects=seen(Suspects, scope).filter(problem=problem).order_by("-onset_at").first(),
+        articles=articles_for(scope, ticket.client_id, problem.key),
+    )
 
 
 def came_back_rates(scope: Scope) -> dict[str, list[Rate]]:

@@ -53,7 +53,7 @@ def go_round(*, now: datetime, also: Sequence[Finding] = ()) -> list[str]:
         held.finding = max(held.finding, finding.pk)
     tickets = every(Ticket).filter(pk__gt=_behind(held.ticket), fingerprint="", occurrence=None)
     for ticket in tickets.select_related("asset").order_by("pk")[:MOST]:
-        moved += _take_ticket(ticket, now)
+        moved += take_ticket(ticket, now=now)
         held.ticket = max(held.ticket, ticket.pk)
     held.change = _rank_again(held.change, now)
     if before != (held.finding, held.ticket, held.change):
@@ -192,7 +192,7 @@ def template_of(lines: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted(counts, key=lambda one: (-counts[one], one))[:1])
 
 
-def _take_ticket(ticket: Ticket, now: datetime) -> list[str]:
+def take_ticket(ticket: Ticket, *, now: datetime) -> list[str]:
     """A ticket has the fingerprint of its first finding; a report of a client its own, by its words."""
     found = (
         every(Occurrence)

@@ -12,6 +12,7 @@ from forestall.estate import queries as estate
 from forestall.estate.models import Person
 from forestall.kernel.errors import Trouble
 from forestall.mail import queries as mail
+from forestall.problems import queries as problems
 from forestall.tickets import actions, desk_queries, queries, working
 from forestall.tickets.decide import STATUSES
 from forestall.tickets.first_look import first_look
@@ -123,6 +124,7 @@ def ticket_page(request: Asked, ticket: str) -> HttpResponse:
     context = {
         "nav": "tickets", "page": page, "ticket": page.ticket, "look": first_look(request.scope, page.ticket),
         "changes": page.changes or page.before.changes[::-1],
+        "behind": problems.behind(request.scope, page.ticket),
         "people": _people(request), "statuses": STATUSES, "impacts": IMPACTS, "urgencies": URGENCIES,
         "cost_classes": COST_CLASSES, "checklist": desk_queries.checklist_of(request.scope, page.ticket),
         "queues": desk_queries.list_queues(request.scope),
