@@ -69,7 +69,7 @@ WORDS = {
         )
     },
     "problem-change": {
-        "what": ("open", "dismiss", "hypothesis", "describe", "fix", "article", "try"),
+        "what": ("open", "dismiss", "hypothesis", "describe", "fix", "article", "join", "part", "try"),
     },
     "hypothesis-change": {"what": ("confirmed", "refuted")},
     "billing-step": {"what": ("reckon", "approve", "issue")},

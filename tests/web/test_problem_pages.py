@@ -10,8 +10,9 @@ from django.utils import timezone
 from estate_factories import EVERYTHING, make_asset, make_client, make_person
 from forestall.estate.access import make_token
 from forestall.estate.values import Role
+from forestall.journal.models import Entry as Journaled
 from forestall.problems import actions
-from forestall.problems.models import Fix, Problem
+from forestall.problems.models import Fix, Occurrence, Problem
 from forestall.problems.rounds import go_round
 from forestall.tickets.actions import open_by_hand
 from forestall.tickets.models import Ticket
@@ -98,3 +99,25 @@ def test_a_problem_is_opened_from_the_page_of_a_ticket(title):
     reader = Browser()
     reader.force_login(make_person(role=Role.READ_ONLY))
     assert "/problems-of/" not in one_line(reader.get(f"/tickets/{ticket.pk}/"))
+
+
+def test_tickets_are_joined_and_parted_on_the_page_of_a_problem():
+    problem, now = recurring(), timezone.now()
+    client = problem.client_id
+    titles = ("The printer eats paper", "The printer ate my paper again")
+    jammed = [open_by_hand(EVERYTHING, client=client, title=title, now=now) for title in titles]
+    browser, place = Browser(), f"/problems/{problem.pk}/"
+    browser.force_login(make_person(role=Role.TECHNICIAN, clients=(problem.client,)))
+    assert "Not the same" not in one_line(browser.get(place))
+    wrong = one_line(browser.post(f"{place}join", {"number": "999"}, follow=True))
+    assert "no ticket of this client is #999" in wrong
+    joined = one_line(browser.post(f"{place}join", {"number": f"#{jammed[0].number}"}, follow=True))
+    assert "The printer eats paper" in joined and "Not the same" in joined
+    go_round(now=now)  # the second jam is recognised as the same trouble by itself
+    assert Occurrence.objects.of(EVERYTHING).get(ticket=jammed[1]).problem == problem
+    key = Ticket.objects.of(EVERYTHING).get(pk=jammed[0].pk).fingerprint
+    parted = one_line(browser.post(f"{place}part", {"key": key}, follow=True))
+    assert "Not the same" not in parted
+    assert set(problem.occurrences.values_list("key_client", flat=True)) == {problem.key}
+    kinds = Journaled.objects.filter(client=client).values_list("kind", flat=True)
+    assert {"problem.joined", "problem.parted"} <= set(kinds)

@@ -9,6 +9,7 @@ from forestall.configs.models import Change
 from forestall.estate.models import Client
 from forestall.estate.tenancy import Scope
 from forestall.findings.gate import seen
+from forestall.journal.actions import append
 from forestall.kernel.errors import Trouble
 from forestall.problems.decide import decide_watch
 from forestall.problems.models import Article, Fix, Hypothesis, Occurrence, Problem, Same
@@ -181,17 +182,46 @@ def fix_problem(
     return fix
 
 
+def join_ticket(scope: Scope, problem: str, *, number: str, now: datetime) -> Same:
+    """A ticket is the trouble of this problem, and what is like it will be from now on. Raises
+    Trouble for a number that no ticket of the client has, or one that cannot be recognised again."""
+    row = seen(Problem, scope).get(pk=problem)
+    asked = number.strip().lstrip("#")
+    tickets = seen(Ticket, scope).filter(client=row.client_id).select_related("asset")
+    ticket = tickets.filter(number=int(asked)).first() if asked.isascii() and asked.isdigit() else None
+    if ticket is None:
+        raise Trouble(f"no ticket of this client is #{asked or '?'}", "Write the number of one, such as #12.")
+    if not ticket.fingerprint:
+        take_ticket(ticket, now=now)
+        ticket.refresh_from_db(fields=["fingerprint"])
+    if not row.key or not ticket.fingerprint:
+        raise Trouble(
+            "nothing in it says how it would be recognised again", "Write on its timeline that they belong."
+        )
+    return say_same(scope, client=row.client_id, left=row.key, right=ticket.fingerprint, same=True, now=now)
+
+
+def part_kind(scope: Scope, problem: str, *, key: str, now: datetime) -> Same:
+    """What has that fingerprint is not this trouble, nor will be. Raises Trouble for the problem's own."""
+    row = seen(Problem, scope).get(pk=problem)
+    return say_same(scope, client=row.client_id, left=row.key, right=key, same=False, now=now)
+
+
 def say_same(scope: Scope, *, client: str, left: str, right: str, same: bool, now: datetime) -> Same:
     """Join two fingerprints of a client, or part them. Raises Trouble for one that nothing has."""
     Client.objects.all().of(scope).get(pk=client)
     mine = seen(Occurrence, scope).filter(client=client)
     for key in (left, right):
         if not key or not mine.filter(key_client=key).exists():
-            raise Trouble("nothing of this client has that fingerprint", "Take it from an occurrence's page.")
+            raise Trouble("nothing of this client has that fingerprint", "Choose one that is listed.")
     if left == right:
         raise Trouble("these are one fingerprint", "Choose two that differ.")
     with transaction.atomic():
         row = Same.objects.create(client_id=client, left=left, right=right, same=same, at=now, by=scope.actor)
+        append(
+            "problem.joined" if same else "problem.parted", actor=scope.actor, at=now, client=client,
+            subject=row.pk, body={"left": left, "right": right},
+        )  # fmt: skip
         if not same:
             _part(scope, client)
         place_again(client, (left, right), now=now)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 
 from forestall.configs.models import Change
 from forestall.estate.tenancy import Scope
@@ -33,6 +33,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """A fingerprint of a problem: what was said the last time, how often it came. `own`: the problem was made
+    for it; the others were joined by a person."""
+
+    key: str
+    said: str
+    times: int
+    last_at: datetime
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProblemPage:
     """Everything of one problem; `spent` is the effort on all its tickets, `watch` how long a fix of now
     would be watched, `changes` what may be named as the fix (the newest first)."""
@@ -49,6 +61,7 @@ class ProblemPage:
     watch: Watch
     timeline: list[Line]
     articles: list[Article] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +154,20 @@ def page_of(scope: Scope, problem: Problem, *, now: datetime) -> ProblemPage:
         watch=decide_watch(onsets),
         timeline=_timeline(scope, problem, occurrences, tickets, fixes),
         articles=articles_for(scope, problem.client_id, problem.key),
+        kinds=_kinds(scope, problem),
     )
+
+
+def _kinds(scope: Scope, problem: Problem) -> list[Kind]:
+    """The fingerprints of a problem, its own first."""
+    rows = seen(Occurrence, scope).filter(problem=problem).exclude(key_client="")
+    counted = rows.values("key_client").annotate(times=Count("pk"), last=Max("at")).order_by("-last")
+    found = []
+    for one in counted[:SHOWN_MOST]:
+        key = one["key_client"]
+        said = rows.filter(key_client=key).order_by("-at").values_list("said", flat=True)[0]
+        found.append(Kind(key, said, one["times"], one["last"], key == problem.key))
+    return sorted(found, key=lambda kind: not kind.own)
 
 
 def _timeline(

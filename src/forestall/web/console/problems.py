@@ -58,7 +58,7 @@ def problem_page(request: Asked, problem: str) -> HttpResponse:
 
 @needs("tickets:write")
 def problem_change(request: Asked, problem: str, what: str) -> HttpResponse:
-    """Take or dismiss it; hypotheses, cause, fix, article; try a rule."""
+    """Take or dismiss it; hypotheses, cause, fix, article; join and part; try a rule."""
     given, scope, now = request.POST, request.scope, timezone.now()
     row = seen_or_404(lambda: queries.find_problem(scope, problem))
     doings: dict[str, Callable[[], Any]] = {
@@ -84,6 +84,8 @@ def problem_change(request: Asked, problem: str, what: str) -> HttpResponse:
             text=given.get("text", ""),
             now=now,
         ),
+        "join": lambda: actions.join_ticket(scope, row.pk, number=given.get("number", ""), now=now),
+        "part": lambda: actions.part_kind(scope, row.pk, key=given.get("key", ""), now=now),
         "try": lambda: messages.success(request, _tried(request, row, given, now)),
     }
     if what in doings:
