@@ -209,6 +209,7 @@ def test_effort_hypotheses_cause_and_knowledge(django_user_model):
         )
     page = queries.page_of(EVERYTHING, the_problem(), now=at)
     assert page.spent == 2 * HOUR
+    assert list(page.spent_on.values()) == [HOUR, HOUR]
     assert page.problem.known_error
     assert [one.version for one in page.articles] == [2, 1]
     assert page.hypotheses[0].state == "confirmed"

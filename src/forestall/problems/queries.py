@@ -46,14 +46,15 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
-    """Everything of one problem; `spent` is the effort on all its tickets, `watch` how long a fix of now
-    would be watched, `changes` what may be named as the fix (the newest first)."""
+    """Everything of one problem; `spent` is the effort on all its tickets, `spent_on` on each by its key,
+    `watch` how long a fix of now would be watched, `changes` what may be named as the fix (the newest first)."""
 
     problem: Problem
     occurrences: list[Occurrence]
     times: int
     tickets: list[Ticket]
     spent: timedelta
+    spent_on: dict[str, timedelta]
     hypotheses: list[Hypothesis]
     suspects: Suspects | None
     fixes: list[Fix]
@@ -133,8 +134,9 @@ def page_of(scope: Scope, problem: Problem, *, now: datetime) -> ProblemPage:
     occurrences = list(rows.select_related("asset", "finding", "ticket").order_by("-at")[:SHOWN_MOST])
     onsets = list(rows.filter(episode=True).order_by("-at").values_list("at", flat=True)[:SHOWN_MOST])
     tickets = tickets_of(scope, problem)
-    effort = seen(Effort, scope).filter(ticket__in=tickets)
-    spent = sum(((one.ended_at or now) - one.started_at for one in effort), timedelta())
+    spent_on: dict[str, timedelta] = defaultdict(timedelta)
+    for one in seen(Effort, scope).filter(ticket__in=tickets):
+        spent_on[one.ticket_id] += (one.ended_at or now) - one.started_at
     fixes = list(seen(Fix, scope).filter(problem=problem).select_related("change").order_by("-done_at")[:50])
     last = min(onsets) if onsets else problem.opened_at
     changes = seen(Change, scope).filter(client=problem.client_id, at__gt=last)
@@ -146,7 +148,8 @@ def page_of(scope: Scope, problem: Problem, *, now: datetime) -> ProblemPage:
         occurrences=occurrences,
         times=len(onsets),
         tickets=tickets,
-        spent=spent,
+        spent=sum(spent_on.values(), timedelta()),
+        spent_on=dict(spent_on),
         hypotheses=list(seen(Hypothesis, scope).filter(problem=problem).order_by("at")[:SHOWN_MOST]),
         suspects=seen(Suspects, scope).filter(problem=problem).order_by("-onset_at").first(),
         fixes=fixes,
