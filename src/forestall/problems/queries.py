@@ -47,7 +47,7 @@ class Kind:
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
     """Everything of one problem; `spent` is the effort on all its tickets, `spent_on` on each by its key,
-    `watch` how long a fix of now would be watched, `changes` what may be named as the fix (the newest first)."""
+    `watch` how long a fix of now would be watched, `changes` what may be named as the fix, newest first."""
 
     problem: Problem
     occurrences: list[Occurrence]
