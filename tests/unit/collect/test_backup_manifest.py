@@ -110,7 +110,8 @@ def test_the_one_that_goes_into_the_copy_has_the_same_root_and_mostly_the_same_b
         }
         for path in (full, other)
     ]
-    assert len(blocks[0]) > 4 and len(blocks[0] ^ blocks[1]) == 2
+    assert len(blocks[0]) > 2  # where they part is told by the names, among them the folder of this test
+    assert 2 <= len(blocks[0] ^ blocks[1]) <= 3  # the one with the new file, unless that file parts it
 
 
 def test_when_time_is_up_the_next_run_goes_on(source: Path) -> None:
