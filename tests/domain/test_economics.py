@@ -1,7 +1,7 @@
 """A year of forty clients: economics agrees with the generator's own books to the cent and the minute, and
 names the two clients that lose money with the reason that was planted."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -89,6 +89,9 @@ def test_nobody_sees_another_clients_margin() -> None:
     scope = scope_for(Client.objects.get(pk=mine))
     assert [one.client for one in queries.client_lines(scope, UNTIL, UNTIL)] == [mine]
     assert queries.months_of(scope, theirs, UNTIL, UNTIL) == []
+    ClientMonth.objects.of(scope).filter(client=mine).update(reckoned_at=NOW + timedelta(hours=1))
+    assert queries.reckoned_at(scope) == NOW + timedelta(hours=1)
+    assert queries.reckoned_at(EVERYTHING) == NOW  # of all that is shown, the oldest
     assert queries.list_rates(scope) == [] and queries.list_tools(scope) == []
     with pytest.raises(Refused):
         add_price(scope, from_on=date(2026, 1, 1), per_hour_minor=1, currency="EUR", now=NOW)

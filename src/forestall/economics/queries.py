@@ -52,9 +52,9 @@ def months_reckoned(scope: Scope) -> list[str]:
 
 
 def reckoned_at(scope: Scope) -> datetime | None:
-    """When the newest month was reckoned last, or None."""
-    found = ClientMonth.objects.of(scope).order_by("-month").values_list("reckoned_at", flat=True)
-    return found[0] if found[:1] else None
+    """Since when all of the newest month stands as it is shown, or None."""
+    rows = ClientMonth.objects.of(scope).order_by("-month", "reckoned_at")
+    return rows.values_list("reckoned_at", flat=True).first()
 
 
 def client_lines(scope: Scope, since: str, until: str) -> list[ClientLine]:
